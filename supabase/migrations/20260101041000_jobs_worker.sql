@@ -1,0 +1,392 @@
+-- The worker: claim a task, run it, record its end. Nothing else is needed for progress, so any
+-- process may be killed at any moment: the next tick of pg_cron goes on.
+-- Needs: jobs. Runs as postgres from the cron jobs jobs.work_1 … jobs.work_<n>.
+-- Exposes: nothing to clients.
+
+-- Who holds this session-level lock owns the task: it outlives commits and ends with the process.
+create function private.task_lock_key(p_task_id bigint)
+returns bigint
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select hashtextextended('jobs.task:' || p_task_id, 0);
+$$;
+
+-- Ends a job, and tells the capability that it belongs to.
+create function private.end_job(p_job_id uuid, p_status public.sync_status_type, p_error jsonb default null)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  update public.scheduled_jobs as j
+  set status = p_status, error = p_error, finished_at = clock_timestamp()
+  where j.id = p_job_id
+  returning j.* into v_job;
+
+  execute format('select %s($1)', (select t.end_function from private.job_types as t where t.job_type = v_job.job_type))
+  using v_job;
+end;
+$$;
+
+-- The task's work is done: it goes, is counted, and if it was the last the job moves on.
+-- The job's row is updated first and only then the queue looked at: of two tasks that end together,
+-- the second waits here and sees nothing left.
+create function private.finish_task(p_task public.sync_job_queue, p_result private.task_result)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job  public.scheduled_jobs;
+  v_done boolean;
+begin
+  delete from public.sync_job_queue as q where q.id = p_task.id;
+
+  update public.scheduled_jobs as j
+  set done_count   = j.done_count + coalesce(p_result.done_count, 0),
+      failed_count = j.failed_count + coalesce(p_result.failed_count, 0)
+  where j.id = p_task.job_id
+  returning j.* into v_job;
+
+  if v_job.status <> 'running'
+    or exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
+    return;
+  end if;
+
+  if v_job.cancel_requested_at is not null then
+    perform private.end_job(v_job.id, 'cancelled');
+    return;
+  end if;
+
+  execute format('select %s($1)', (select t.advance_function from private.job_types as t where t.job_type = v_job.job_type))
+  into v_done using v_job;
+  if v_done then
+    perform private.end_job(v_job.id, 'completed');
+  end if;
+end;
+$$;
+
+-- An attempt failed, its work is rolled back: again later, in smaller pieces, or not at all.
+create function private.fail_task(p_task public.sync_job_queue, p_error jsonb, p_context text default null)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  c_smallest constant integer := 1000; -- rows; a task of so few is not cut further
+  v_code   text := p_error ->> 'code';
+  v_policy public.sync_retry_policy;
+  v_job    public.scheduled_jobs;
+  v_delay  interval;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for update;
+  perform private.assume_claims(v_job.claims); -- those of the work went with it; logs say who
+
+  insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail, hint, context)
+  values (
+    p_task.org_id, p_task.job_id, p_task.id, p_task.attempts, v_code,
+    p_error ->> 'message', p_error ->> 'details', p_error ->> 'hint', p_context
+  );
+
+  if v_job.status <> 'running' or v_job.cancel_requested_at is not null then
+    perform private.finish_task(p_task, null);
+    return;
+  end if;
+
+  select p.* into v_policy from public.sync_retry_policy as p where p.job_type = v_job.job_type;
+
+  if p_task.attempts >= v_policy.max_attempts or left(v_code, 2) <> all (v_policy.retry_classes) then
+    update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
+    -- Out of the claim's index, so that a stopped job costs the claim nothing.
+    update public.sync_job_queue as q set status = 'held' where q.job_id = v_job.id and q.status = 'pending';
+    perform private.end_job(v_job.id, 'failed', p_error);
+    return;
+  end if;
+
+  v_delay := least(
+    v_policy.max_delay,
+    v_policy.base_delay * power(v_policy.factor, p_task.attempts - 1)::double precision
+      * (1 + v_policy.jitter * (2 * random() - 1))::double precision
+  );
+
+  -- Cancelled, by the clock as a rule: four smaller tasks in place of the same again.
+  -- params.whole: its rows are to be applied together or not at all.
+  if v_code = '57014' and p_task.to_row - p_task.from_row > c_smallest
+    and not coalesce((v_job.params ->> 'whole')::boolean, false) then
+    insert into public.sync_job_queue (job_id, org_id, task_type, from_row, to_row, priority, attempts, next_attempt_at)
+    select q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), q.priority, q.attempts, clock_timestamp() + v_delay
+    from public.sync_job_queue as q
+    cross join lateral (select ceil((q.to_row - q.from_row) / 4.0)::integer as rows) as v_part
+    cross join lateral generate_series(q.from_row, q.to_row - 1, v_part.rows) as n
+    where q.id = p_task.id;
+    delete from public.sync_job_queue as q where q.id = p_task.id;
+    return;
+  end if;
+
+  update public.sync_job_queue as q
+  set status = 'pending', next_attempt_at = clock_timestamp() + v_delay
+  where q.id = p_task.id;
+end;
+$$;
+
+-- Takes the next task: of the organization served longest ago, by priority and age. Null: nothing is ready.
+-- The caller commits, runs it, commits, and releases it.
+create function private.claim_task()
+returns bigint
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  c_worker_lost constant jsonb := '{"code": "57P01", "message": "worker lost"}';
+  v_candidate record;
+  v_task      public.sync_job_queue;
+  v_is_last   boolean;
+begin
+  for v_candidate in
+    with recursive waiting as ( -- the organizations in the queue, one index probe each
+      (
+        select q.org_id from public.sync_job_queue as q
+        where q.status in ('pending', 'running')
+        order by q.org_id limit 1
+      )
+      union all
+      select (
+        select q.org_id from public.sync_job_queue as q
+        where q.status in ('pending', 'running') and q.org_id > w.org_id
+        order by q.org_id limit 1
+      )
+      from waiting as w
+      where w.org_id is not null
+    )
+    select t.id, t.org_id
+    from waiting as w
+    left join private.organization_turns as o on o.org_id = w.org_id
+    cross join lateral (
+      select q.id, q.org_id, q.priority
+      from public.sync_job_queue as q
+      where q.org_id = w.org_id
+        and q.status in ('pending', 'running')
+        and q.next_attempt_at <= clock_timestamp()
+      order by q.priority, q.id
+      limit 64 -- more than there are workers: the first ones may be at work
+    ) as t
+    order by o.served_at nulls first, t.priority, t.id
+  loop
+    continue when not pg_try_advisory_lock(private.task_lock_key(v_candidate.id));
+
+    -- The list may be older than the lock: look again.
+    select q.* into v_task
+    from public.sync_job_queue as q
+    where q.id = v_candidate.id
+      and q.status in ('pending', 'running')
+      and q.next_attempt_at <= clock_timestamp()
+    for update skip locked;
+
+    if not found then
+      perform pg_advisory_unlock(private.task_lock_key(v_candidate.id));
+      continue;
+    end if;
+
+    if v_task.status = 'running' then
+      -- Its lock was free, so its last worker died with it. The last attempt is not given away:
+      -- a task that kills its backend comes to an end.
+      select v_task.attempts >= p.max_attempts into v_is_last
+      from public.scheduled_jobs as j
+      join public.sync_retry_policy as p on p.job_type = j.job_type
+      where j.id = v_task.job_id;
+
+      if v_is_last then
+        perform private.fail_task(v_task, c_worker_lost
+          || jsonb_build_object('details', format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)));
+        perform pg_advisory_unlock(private.task_lock_key(v_candidate.id));
+        continue;
+      end if;
+
+      insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail)
+      values (
+        v_task.org_id, v_task.job_id, v_task.id, v_task.attempts, c_worker_lost ->> 'code', c_worker_lost ->> 'message',
+        format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)
+      );
+    end if;
+
+    update public.sync_job_queue as q
+    set status = 'running', attempts = q.attempts + 1, claimed_by = pg_backend_pid(), claimed_at = clock_timestamp()
+    where q.id = v_task.id;
+
+    update public.scheduled_jobs as j
+    set status = 'running', started_at = clock_timestamp()
+    where j.id = v_task.job_id and j.status = 'pending';
+
+    insert into private.organization_turns as o (org_id, served_at)
+    values (v_task.org_id, clock_timestamp())
+    on conflict (org_id) do update set served_at = excluded.served_at;
+
+    return v_task.id;
+  end loop;
+  return null;
+end;
+$$;
+
+-- Does a claimed task's work. Work, outcomes and the end of the task are one transaction, the caller's.
+-- False: the statement was cancelled, so the caller ends it too: its timer is spent and fires no more.
+create function private.run_task(p_task_id bigint)
+returns boolean
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_task    public.sync_job_queue;
+  v_job     public.scheduled_jobs;
+  v_run     text;
+  v_result  private.task_result;
+  v_code    text;
+  v_message text;
+  v_detail  text;
+  v_hint    text;
+  v_context text;
+begin
+  -- Waits for an administrator's hand at most, never for another worker.
+  select q.* into v_task
+  from public.sync_job_queue as q
+  where q.id = p_task_id and q.status = 'running'
+  for update;
+  if not found then
+    return true;
+  end if;
+
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
+  select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
+
+  begin
+    if v_job.status = 'running' and v_job.cancel_requested_at is null then
+      perform private.assume_claims(v_job.claims);
+      execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
+      -- Deferred constraints speak here, where they are caught, and not at the commit.
+      set constraints all immediate;
+    end if;
+    perform private.finish_task(v_task, v_result);
+  exception when query_canceled or others then -- others alone lets a cancellation pass
+    get stacked diagnostics
+      v_code    = returned_sqlstate,
+      v_message = message_text,
+      v_detail  = pg_exception_detail,
+      v_hint    = pg_exception_hint,
+      v_context = pg_exception_context;
+    perform private.fail_task(
+      v_task,
+      jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
+      v_context
+    );
+  end;
+  return v_code is distinct from '57014';
+end;
+$$;
+
+-- Asks a job to stop: waiting tasks go at once, those in flight end and the last of them ends the job.
+create function private.cancel_job(p_job_id uuid)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  update public.scheduled_jobs as j
+  set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
+  where j.id = p_job_id and j.status in ('pending', 'queued', 'running')
+  returning j.* into v_job;
+  if not found then
+    return;
+  end if;
+
+  -- Skipped: being claimed at this moment. Its worker sees the request before it does anything.
+  delete from public.sync_job_queue as q
+  where q.id in (
+    select w.id from public.sync_job_queue as w
+    where w.job_id = p_job_id and w.status in ('pending', 'held')
+    for update skip locked
+  );
+
+  if not exists (select from public.sync_job_queue as q where q.job_id = p_job_id) then
+    perform private.end_job(p_job_id, 'cancelled');
+  end if;
+end;
+$$;
+
+-- Cancels tasks that are over their time (the worker's block cannot limit itself); returns how many.
+-- Only the backend that still owns the task: process ids are used again.
+create function private.cancel_overdue_tasks()
+returns bigint
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select count(*) filter (where pg_cancel_backend(l.pid))
+  from public.sync_job_queue as q
+  cross join lateral (select private.task_lock_key(q.id) as key) as k
+  join pg_locks as l
+    on l.locktype = 'advisory'
+    and l.objsubid = 1
+    and l.granted
+    and l.pid = q.claimed_by
+    and (l.classid::bigint << 32 | l.objid::bigint) = k.key
+  where q.status = 'running'
+    and q.claimed_at < clock_timestamp() - make_interval(secs => private.setting('jobs.task_seconds')::integer);
+$$;
+
+-- How many workers there are: so many cron jobs. Each stays for 45 seconds, then pg_cron starts it anew:
+-- with a task of jobs.task_seconds at its end that is within the platform's statement limit of two minutes.
+-- It naps rather than leaves when nothing is ready: connecting each second costs ten times as much.
+create function private.set_worker_count(p_count integer)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_name text;
+begin
+  for v_name in
+    select j.jobname from cron.job as j
+    where j.jobname ~ '^jobs\.work_[0-9]+$' and substring(j.jobname from '[0-9]+$')::integer > p_count
+  loop
+    perform cron.unschedule(v_name);
+  end loop;
+
+  for i in 1..p_count loop
+    perform cron.schedule('jobs.work_' || i, '1 seconds', format($cron$
+do $body$
+declare
+  v_task_id bigint;
+  v_go_on   boolean := true;
+begin
+  perform set_config('application_name', 'sluice jobs.work_%s', false);
+  while v_go_on and clock_timestamp() < statement_timestamp() + interval '45 seconds' loop
+    v_task_id := private.claim_task();
+    commit;
+    if v_task_id is null then
+      perform pg_sleep(0.5);
+      commit;
+    else
+      v_go_on := private.run_task(v_task_id);
+      commit;
+      perform pg_advisory_unlock(private.task_lock_key(v_task_id));
+    end if;
+  end loop;
+end
+$body$ $cron$, i));
+  end loop;
+end;
+$$;
+
+revoke all on all functions in schema private from public;

@@ -1,0 +1,335 @@
+-- Imports: the batch and its states, staged rows, issues, outcomes, people's sessions.
+-- Needs: foundation, tenancy, activity, jobs, datasets.
+-- Exposes: import_batches, import_sessions.
+
+create type public.import_status as enum (
+  'receiving', 'staged', 'validating', 'validated', 'committing', 'completed', 'failed', 'cancelled'
+);
+create type public.session_status as enum ('in_progress', 'completed', 'abandoned', 'expired');
+create type private.issue_severity as enum ('warning', 'error');
+create type private.issue_origin as enum ('ingest', 'validate', 'commit');
+create type private.row_action as enum ('inserted', 'updated', 'deleted');
+comment on type public.import_status is
+  'receiving (the file is on its way), staged, validating, validated, committing, and three ends.';
+comment on type public.session_status is 'Where a person''s work on an import stands.';
+
+-- Batches -----------------------------------------------------------------------------------------
+
+create table public.import_batches (
+  id                uuid primary key default gen_random_uuid(),
+  org_id            uuid not null references public.organization (id) on delete cascade,
+  dataset           text not null references public.datasets (key),
+  mode              public.import_mode not null,
+  source            text not null,
+  status            public.import_status not null default 'receiving',
+  file_name         text,
+  content_hash      text,
+  byte_size         bigint,
+  format            jsonb,
+  staged_on         date not null default current_date,
+  row_count         integer,
+  columns           text[],
+  sample            jsonb,
+  mapping           jsonb,
+  suggested_mapping jsonb,
+  options           jsonb not null default '{}',
+  invalid_count     integer,
+  skipped_count     integer,
+  issue_counts      jsonb not null default '[]',
+  error             jsonb,
+  initiated_by      uuid references auth.users (id) on delete set null,
+  idempotency_key   text,
+  created_at        timestamptz not null default now(),
+  staged_at         timestamptz,
+  validated_at      timestamptz,
+  finished_at       timestamptz,
+
+  constraint import_batches_file_name_check check (length(file_name) <= 255),
+  constraint import_batches_source_check check (source ~ '^[a-z0-9_-]{1,63}$'),
+  constraint import_batches_idempotency_key_check check (length(idempotency_key) between 1 and 255),
+  constraint import_batches_staged_at_check check (
+    staged_at is null or (row_count is not null and columns is not null and mapping is not null)
+  )
+);
+alter table public.import_batches enable row level security;
+comment on table public.import_batches is 'An import: one file on its way into one dataset.';
+comment on column public.import_batches.source is 'Where the file came from: api, portal-upload, cli, …';
+comment on column public.import_batches.content_hash is 'SHA-256 of the file as it was sent, in hexadecimal.';
+comment on column public.import_batches.staged_on is 'Names the weekly partition of its rows, issues and outcomes.';
+comment on column public.import_batches.mapping is 'Field name to { columns, transforms, default }.';
+comment on column public.import_batches.suggested_mapping is 'Field name to { column, confidence 0 to 1, reason }.';
+comment on column public.import_batches.options is 'duplicates, on_error, blank.';
+comment on column public.import_batches.invalid_count is 'Rows that validation found faulty.';
+comment on column public.import_batches.skipped_count is 'Rows passed over as duplicates, where options.duplicates says so.';
+comment on column public.import_batches.issue_counts is 'After each job: [{ code, severity, field, count }].';
+comment on column public.import_batches.error is 'Why it failed: { code, message, details, hint }.';
+create index import_batches_org_id_status_idx on public.import_batches (org_id, status);
+create index import_batches_org_id_created_at_idx on public.import_batches (org_id, created_at desc);
+create index import_batches_initiated_by_idx on public.import_batches (initiated_by);
+create index import_batches_dataset_idx on public.import_batches (dataset);
+create index import_batches_receiving_idx on public.import_batches (created_at) where status = 'receiving';
+create unique index import_batches_idempotency_key_key
+  on public.import_batches (org_id, initiated_by, idempotency_key) nulls not distinct
+  where idempotency_key is not null;
+
+alter table public.scheduled_jobs
+  add constraint scheduled_jobs_batch_id_fkey foreign key (batch_id) references public.import_batches (id) on delete cascade;
+
+-- Rows, issues, outcomes --------------------------------------------------------------------------
+-- Partitioned by the week of the batch's staged_on, which is in every predicate, and dropped whole.
+-- No foreign key to the batch: it would be checked once per row.
+
+-- Append-only: a row's status is derived, so that no row is written twice.
+create table private.import_rows (
+  staged_on   date not null,
+  batch_id    uuid not null,
+  row_number  integer not null,
+  line_number integer not null,
+  cells       text[] not null,
+
+  primary key (batch_id, row_number, staged_on)
+) partition by range (staged_on);
+comment on table private.import_rows is 'The rows of files as they were sent. row_number counts from 1 without gaps.';
+
+create table private.import_issues (
+  id              bigint generated always as identity,
+  staged_on       date not null,
+  batch_id        uuid not null,
+  row_number      integer not null,
+  field           text,
+  severity        private.issue_severity not null default 'error',
+  code            text not null,
+  message         text not null,
+  value           text,
+  origin          private.issue_origin not null,
+  sqlstate        text,
+  constraint_name text,
+
+  primary key (id, staged_on)
+) partition by range (staged_on);
+comment on table private.import_issues is
+  'What is wrong with rows. An error fails its row; a warning does not, but that a duplicate_in_file is passed over.';
+create index import_issues_batch_id_row_number_idx on private.import_issues (batch_id, row_number);
+
+-- One row a chunk. The arrays run in parallel: position n of each is about the same record.
+create table private.import_outcomes (
+  staged_on       date not null,
+  batch_id        uuid not null,
+  from_row        integer not null,
+  to_row          integer not null,
+  row_numbers     integer[] not null,
+  actions         private.row_action[] not null,
+  record_ids      uuid[] not null,
+  row_hashes      bigint[] not null,
+  images          jsonb[] not null,
+  skipped_rows    integer[] not null,
+  inserted_count  integer not null,
+  updated_count   integer not null,
+  deleted_count   integer not null,
+  unchanged_count integer not null,
+  refused_count   integer not null,
+
+  primary key (batch_id, from_row, staged_on)
+) partition by range (staged_on);
+comment on table private.import_outcomes is
+  'What became of the rows of a chunk (after from_row, to to_row): those in row_numbers were acted upon; those in '
+  'skipped_rows passed over; those with an error issue failed; the others were unchanged.';
+comment on column private.import_outcomes.row_hashes is
+  'hash_record_extended over the record as the import left it, in the columns that the plan names; null for deleted ones.';
+comment on column private.import_outcomes.images is 'The record before it was updated or deleted, as jsonb; null for inserted ones.';
+-- Identifiers and hashes do not compress: spare the attempt.
+alter table private.import_outcomes alter column record_ids set storage external;
+alter table private.import_outcomes alter column row_hashes set storage external;
+
+select private.create_partitions(t, 'week', 3)
+from unnest('{private.import_rows, private.import_issues, private.import_outcomes}'::regclass[]) as t;
+
+-- Sessions ----------------------------------------------------------------------------------------
+
+create table public.import_sessions (
+  id               uuid primary key default gen_random_uuid(),
+  org_id           uuid not null references public.organization (id) on delete cascade,
+  created_by       uuid references auth.users (id) on delete set null,
+  status           public.session_status not null default 'in_progress',
+  file_name        text,
+  content_hash     text,
+  header_hash      text,
+  batch_id         uuid references public.import_batches (id) on delete cascade,
+  current_step     text not null default 'receiving',
+  state            jsonb not null default '{}',
+  created_at       timestamptz not null default now(),
+  last_accessed_at timestamptz not null default now()
+);
+alter table public.import_sessions enable row level security;
+comment on table public.import_sessions is 'One person''s private workspace around an import. Made with a person''s upload.';
+comment on column public.import_sessions.created_by is 'The owner; null once their account is gone, then admins see it.';
+comment on column public.import_sessions.header_hash is 'MD5 of the column names: the same kind of file has the same.';
+comment on column public.import_sessions.current_step is 'The status of the import.';
+create index idx_import_sessions_user_status_created on public.import_sessions (created_by, status, created_at desc);
+create index idx_import_sessions_created_by on public.import_sessions (created_by);
+create index idx_import_sessions_user_hash on public.import_sessions (created_by, content_hash) where content_hash is not null;
+create index idx_import_sessions_last_accessed on public.import_sessions (last_accessed_at);
+create index import_sessions_org_id_idx on public.import_sessions (org_id);
+create index import_sessions_batch_id_idx on public.import_sessions (batch_id);
+
+create function public.update_import_session_access()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.last_accessed_at := now();
+  return new;
+end;
+$$;
+comment on function public.update_import_session_access() is 'Trigger: any change to a session is an access to it.';
+
+create trigger trigger_update_import_session_access
+  before update on public.import_sessions
+  for each row execute function public.update_import_session_access();
+
+-- States ------------------------------------------------------------------------------------------
+
+-- The only statement of the import's state machine. Stamps the times, too.
+create function private.tg_import_batches__guard_status()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if (old.status, new.status) not in (
+    ('receiving', 'staged'), ('receiving', 'failed'),
+    ('staged', 'validating'), ('staged', 'cancelled'),
+    ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
+    ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
+    ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
+    ('failed', 'validating')
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import cannot go on that way',
+      detail  = format('import %s: %s to %s', old.id, old.status, new.status);
+  end if;
+
+  case new.status
+    when 'staged' then
+      new.staged_at := coalesce(new.staged_at, clock_timestamp());
+      new.validated_at := null;
+    when 'validated' then
+      new.validated_at := clock_timestamp();
+    else null;
+  end case;
+  new.finished_at := case when new.status in ('completed', 'failed', 'cancelled') then clock_timestamp() end;
+  if new.status <> 'failed' then
+    new.error := null;
+  end if;
+  return new;
+end;
+$$;
+
+create trigger _300_guard_status
+  before update of status on public.import_batches
+  for each row when (old.status is distinct from new.status)
+  execute function private.tg_import_batches__guard_status();
+
+-- Definer: sessions are written by Sluice alone.
+create function private.tg_import_batches__follow_session()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.import_sessions as s
+  set current_step = new.status::text,
+      content_hash = new.content_hash,
+      header_hash  = md5(array_to_string(new.columns, e'\x1f')),
+      status       = case new.status
+        when 'completed' then 'completed'
+        when 'cancelled' then 'abandoned'
+        else 'in_progress'
+      end::public.session_status
+  where s.batch_id = new.id;
+  return null;
+end;
+$$;
+
+create trigger _500_follow_session
+  after update of status on public.import_batches
+  for each row when (old.status is distinct from new.status)
+  execute function private.tg_import_batches__follow_session();
+
+-- What people did; the ends of jobs are logged with their progress. Definer: the log is closed.
+create function private.tg_import_batches__log_activity()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_entity_type public.sync_entity_type := (
+    select d.entity_type from public.datasets as d where d.key = new.dataset
+  );
+begin
+  perform private.log_activity(
+    new.org_id,
+    v_entity_type,
+    case
+      when new.status = 'staged' and old.status = 'receiving' then 'created'
+      when new.status = 'staged' then 'updated'
+      when new.status in ('validating', 'committing') then 'started'
+      else new.status::text
+    end::public.sync_action,
+    case
+      when new.status in ('completed', 'failed', 'cancelled') then new.status::text
+      when new.status in ('validating', 'committing') then 'running'
+      else 'pending'
+    end::public.sync_status_type,
+    new.id::text,
+    jsonb_build_object('import_status', new.status, 'dataset', new.dataset, 'mode', new.mode,
+      'file_name', new.file_name, 'row_count', new.row_count),
+    new.error ->> 'message'
+  );
+  return null;
+end;
+$$;
+
+create trigger _700_log_activity
+  after update of status on public.import_batches
+  for each row when (old.status is distinct from new.status)
+  execute function private.tg_import_batches__log_activity();
+
+-- Settings ----------------------------------------------------------------------------------------
+
+insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
+  ('imports.max_request_bytes', 'number', 1024, 5368709120, '33554432', 'postgres', 'Largest file in a request, in bytes, as sent and as unpacked.'),
+  ('imports.max_columns', 'number', 1, 1600, '1000', 'postgres', 'Most columns of a file.'),
+  ('imports.max_cell_bytes', 'number', 1, 104857600, '1048576', 'postgres', 'Largest cell, in bytes.'),
+  ('imports.max_rows', 'number', 1, 1000000000, '50000000', 'system_admin', 'Most rows of a file.'),
+  ('imports.chunk_rows', 'number', 1, 100000, '20000', 'postgres', 'Rows of one task.'),
+  ('imports.max_atomic_rows', 'number', 1, 10000000, '1000000', 'postgres', 'Most rows of an import with on_error=abort: it is one transaction.'),
+  ('imports.retention_days', 'number', 7, 3650, '30', 'postgres', 'Days that staged rows, issues and outcomes are kept, to the week.');
+
+-- Policies and grants -----------------------------------------------------------------------------
+
+create policy import_batches_select_viewer on public.import_batches
+  for select to authenticated
+  using (org_id = any (array(select private.org_ids('viewer'))));
+
+create policy import_sessions_select_own on public.import_sessions
+  for select to authenticated
+  using (
+    created_by = (select auth.uid())
+    or (created_by is null and org_id = any (array(select private.org_ids('admin'))))
+  );
+
+revoke all on public.import_batches, public.import_sessions from public, anon, authenticated, service_role;
+grant select on public.import_batches, public.import_sessions to authenticated, service_role;
+revoke all on function public.update_import_session_access() from public, anon, authenticated, service_role;
+grant execute on function public.update_import_session_access() to service_role;
+
+revoke all on all tables in schema private from public, anon, authenticated, service_role;
+grant insert on private.import_rows, private.import_issues to sluice_ingest;
+revoke all on all functions in schema private from public;

@@ -1,0 +1,160 @@
+-- Monitoring: what administrators look at. Reads only.
+-- Needs: all capabilities before it.
+-- Exposes: monitor_imports, monitor_jobs, monitor_queue, monitor_workers.
+--
+-- The views run as their reader, under row level security, and show what they administer: an admin
+-- their organization, system admins and the service all of them. Others see no row.
+
+create view public.monitor_imports
+with (security_invoker = true)
+as
+select
+  b.org_id,
+  o.slug as organization,
+  b.id as import_id,
+  b.dataset,
+  b.mode,
+  b.status,
+  b.file_name,
+  p.email as initiated_by,
+  b.row_count,
+  c.inserted,
+  c.updated,
+  c.unchanged,
+  c.deleted,
+  coalesce(b.skipped_count, 0) as skipped,
+  coalesce(b.invalid_count, 0) + c.refused as failed,
+  g.percent_done,
+  g.items_per_second,
+  g.eta_seconds,
+  b.error ->> 'code' as error_code,
+  b.error ->> 'message' as error_message,
+  b.created_at,
+  b.finished_at,
+  coalesce(b.finished_at, now()) - b.created_at as age
+from public.import_batches as b
+join public.organization as o on o.id = b.org_id
+left join public.profiles as p on p.id = b.initiated_by
+cross join lateral private.outcome_counts(b) as c
+left join lateral (
+  select
+    round(100.0 * s.processed_count / nullif(s.total_items, 0), 1) as percent_done,
+    round(s.speed_items_per_min / 60) as items_per_second,
+    s.eta_seconds
+  from public.scheduled_jobs as j
+  join public.sync_progress as s on s.org_id = j.org_id and s.sync_id = j.id::text
+  where j.batch_id = b.id
+  order by j.created_at desc
+  limit 1
+) as g on true
+where b.org_id = any (array(select private.org_ids('admin')));
+comment on view public.monitor_imports is
+  'Imports with what became of their rows, how far the last job is, and why they failed. One row an import.';
+
+create view public.monitor_jobs
+with (security_invoker = true)
+as
+select
+  j.org_id,
+  o.slug as organization,
+  j.id as job_id,
+  j.job_type,
+  j.status,
+  j.phase,
+  j.batch_id as import_id,
+  j.run_as,
+  p.email as actor,
+  j.total_count,
+  j.done_count,
+  j.failed_count,
+  q.waiting_tasks,
+  q.running_tasks,
+  q.dead_tasks,
+  e.failed_attempts,
+  j.error ->> 'code' as error_code,
+  j.error ->> 'message' as error_message,
+  j.created_at,
+  j.started_at - j.created_at as waited,
+  coalesce(j.finished_at, now()) - j.started_at as ran
+from public.scheduled_jobs as j
+join public.organization as o on o.id = j.org_id
+left join public.profiles as p on p.id = j.actor
+left join lateral (
+  select
+    count(*) filter (where t.status in ('pending', 'held')) as waiting_tasks,
+    count(*) filter (where t.status = 'running') as running_tasks,
+    count(*) filter (where t.status = 'failed') as dead_tasks
+  from public.sync_job_queue as t
+  where t.job_id = j.id
+) as q on true
+left join lateral (
+  select count(*) as failed_attempts from public.sync_error_log as l where l.job_id = j.id
+) as e on true
+where j.org_id = any (array(select private.org_ids('admin')));
+comment on view public.monitor_jobs is
+  'Background jobs with their tasks and failed attempts. One row a job; dead_tasks were given up.';
+
+create view public.monitor_queue
+with (security_invoker = true)
+as
+select
+  q.org_id,
+  o.slug as organization,
+  j.job_type,
+  count(*) filter (where q.status = 'pending' and q.next_attempt_at <= clock_timestamp()) as ready_tasks,
+  count(*) filter (where q.status = 'pending' and q.next_attempt_at > clock_timestamp()) as delayed_tasks,
+  count(*) filter (where q.status = 'running') as running_tasks,
+  count(*) filter (where q.status = 'held') as held_tasks,
+  count(*) filter (where q.status = 'failed') as dead_tasks,
+  max(q.attempts) as most_attempts,
+  clock_timestamp() - min(q.next_attempt_at) filter (where q.status = 'pending' and q.next_attempt_at <= clock_timestamp())
+    as longest_wait
+from public.sync_job_queue as q
+join public.scheduled_jobs as j on j.id = q.job_id
+join public.organization as o on o.id = q.org_id
+where q.org_id = any (array(select private.org_ids('admin')))
+group by q.org_id, o.slug, j.job_type;
+comment on view public.monitor_queue is
+  'Tasks in the queue by organization and job type. longest_wait beyond a few seconds: too few workers, or none.';
+
+-- Definer: activity of other roles' sessions is hidden. Admins see workers at tasks of theirs, system
+-- admins and the service every worker.
+create function private.worker_activity()
+returns table (
+  worker text, pid integer, state text, started_at timestamptz, org_id uuid, job_id uuid, task_id bigint, task_type text,
+  from_row integer, to_row integer, attempt smallint, claimed_at timestamptz
+)
+language plpgsql stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_sees_all boolean := private.is_service_caller() or private.is_system_admin();
+begin
+  return query
+  select
+    substring(a.application_name from '^sluice (.*)$'), a.pid,
+    case when q.id is not null then 'working' else 'idle' end,
+    a.backend_start, q.org_id, q.job_id, q.id, q.task_type, q.from_row, q.to_row, q.attempts, q.claimed_at
+  from pg_stat_activity as a
+  left join public.sync_job_queue as q on q.claimed_by = a.pid and q.status = 'running'
+  where a.application_name ~ '^sluice jobs\.work_'
+    and (v_sees_all or q.org_id in (select private.org_ids('admin')));
+end;
+$$;
+
+create view public.monitor_workers
+with (security_invoker = true)
+as
+select
+  w.worker, w.pid, w.state, w.started_at, w.org_id, w.job_id, w.task_id, w.task_type, w.from_row, w.to_row, w.attempt,
+  w.claimed_at, clock_timestamp() - w.claimed_at as busy_for
+from private.worker_activity() as w;
+comment on view public.monitor_workers is 'The workers that are alive, and the task that each is at.';
+
+revoke all on public.monitor_imports, public.monitor_jobs, public.monitor_queue, public.monitor_workers
+  from public, anon, authenticated, service_role;
+grant select on public.monitor_imports, public.monitor_jobs, public.monitor_queue, public.monitor_workers
+  to authenticated, service_role;
+revoke all on all functions in schema private from public;
+grant execute on function private.worker_activity() to authenticated, service_role;
