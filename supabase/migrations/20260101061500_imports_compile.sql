@@ -101,7 +101,8 @@ begin
       v_typed := v_typed || format(', %s as %I', v_value, f.name);
     else
       v_valid := v_valid || format(', (%1$s is null or (%2$s pg_input_is_valid(%1$s, %3$L))) as _%4$s_valid', v_value,
-        coalesce(format('%s ~ %L and', v_value, private.type_shape(f.class)), ''), f.type, f.number);
+        case when private.type_shape(f.class) is not null then format('%s ~ %L and', v_value, private.type_shape(f.class)) else '' end,
+        f.type, f.number);
       v_typed := v_typed || format(', case when %1$s_valid then %1$s::%2$s end as %3$I', v_value, f.type, f.name);
       v_bad := v_bad || format(' or not %s_valid', v_value);
       v_branches := v_branches || format(

@@ -461,6 +461,7 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_material = off
 set jit = off
+set work_mem = '64MB'
 set timezone = 'UTC'
 set datestyle = 'ISO, MDY'
 as $$
@@ -479,6 +480,7 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_material = off
 set jit = off
+set work_mem = '64MB'
 set timezone = 'UTC'
 set datestyle = 'ISO, MDY'
 as $$
