@@ -466,7 +466,7 @@ create policy sync_progress_delete on public.sync_progress
 
 insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
   ('jobs.running_per_organization', 'number', 1, 100, '3', 'system_admin', 'Jobs of one organization that run at once; further ones queue.'),
-  ('jobs.task_seconds', 'number', 5, 100, '60', 'postgres', 'After so many seconds the watchdog cancels a task.'),
+  ('jobs.task_seconds', 'number', 5, 60, '60', 'postgres', 'After so many seconds the watchdog cancels a task; with the 45 of a worker that is within the platform''s two minutes.'),
   ('jobs.history_days', 'number', 1, 3650, '90', 'system_admin', 'Days that ended jobs, their errors and progress are kept.'),
   ('activity.retention_months', 'number', 1, 120, '13', 'system_admin', 'Months that the activity log is kept.'),
   ('cron.history_days', 'number', 1, 30, '1', 'postgres', 'Days that run details of cron jobs are kept.');

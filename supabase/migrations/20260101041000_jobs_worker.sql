@@ -338,6 +338,7 @@ as $$
     on l.locktype = 'advisory'
     and l.objsubid = 1
     and l.granted
+    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
     and l.pid = q.claimed_by
     and (l.classid::bigint << 32 | l.objid::bigint) = k.key
   where q.status = 'running'

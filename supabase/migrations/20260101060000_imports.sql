@@ -205,7 +205,7 @@ begin
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
-    ('failed', 'validating')
+    ('failed', 'staged'), ('failed', 'validating')
   ) then
     raise exception using
       errcode = 'PT409',

@@ -31,6 +31,18 @@ begin
 end;
 $$;
 
+-- It has its rows, and none of them was applied: another validation may go better.
+create function private.failed_before_commit(p_batch public.import_batches)
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select p_batch.status = 'failed' and p_batch.staged_at is not null and not exists (
+    select from private.import_outcomes as o where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id
+  );
+$$;
+
 -- Starting ----------------------------------------------------------------------------------------
 
 -- A validate or commit job is for one import, which must be the caller's to act upon and in the right
@@ -64,10 +76,7 @@ begin
   if not (
     v_batch.status = 'validated'
     or (new.job_type = 'validate' and v_batch.status = 'staged')
-    -- a failed one again, unless rows of it were applied
-    or (new.job_type = 'validate' and v_batch.status = 'failed' and v_batch.staged_at is not null and not exists (
-      select from private.import_outcomes as o where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
-    ))
+    or (new.job_type = 'validate' and private.failed_before_commit(v_batch))
   ) then
     raise exception using
       errcode = 'PT409',

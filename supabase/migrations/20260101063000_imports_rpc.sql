@@ -279,6 +279,7 @@ as $$
   select exists (
     select from pg_locks as l
     where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+      and l.database = (select d.oid from pg_database as d where d.datname = current_database())
       and (l.classid::bigint << 32 | l.objid::bigint) = private.ingest_lock_key(p_import_id)
   );
 $$;
@@ -467,12 +468,12 @@ begin
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
 
-  if v_batch.status not in ('staged', 'validated') then
+  if not (v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)) then
     raise exception using
       errcode = 'PT409',
       message = 'import is in another state',
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
-      hint    = 'Mapping and options can be changed while it is staged or validated.';
+      hint    = 'Mapping and options can be changed while it is staged or validated, and after a validation that failed.';
   end if;
 
   update public.import_batches as b
@@ -790,6 +791,14 @@ begin
   end if;
 
   return query
+  with acted as materialized ( -- the arrays of a chunk are opened once, not once a row
+    select u.*
+    from private.import_outcomes as o
+    cross join lateral unnest(o.row_numbers, o.actions, o.record_ids) as u (row_number, action, record_id)
+    where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
+      and o.from_row < v_numbers[cardinality(v_numbers)] and o.to_row >= v_numbers[1]
+      and u.row_number = any (v_numbers)
+  )
   select
     r.row_number,
     r.line_number,
@@ -809,11 +818,7 @@ begin
     on r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number = n.row_number
   left join private.import_outcomes as o
     on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
-  left join lateral (
-    select u.action, u.record_id
-    from unnest(o.row_numbers, o.actions, o.record_ids) as u (row_number, action, record_id)
-    where u.row_number = r.row_number
-  ) as a on true
+  left join acted as a on a.row_number = r.row_number
   left join lateral (
     select
       bool_or(i.severity = 'error') as has_error,
