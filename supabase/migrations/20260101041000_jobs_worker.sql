@@ -298,13 +298,10 @@ language plpgsql volatile
 security invoker
 set search_path = ''
 as $$
-declare
-  v_job public.scheduled_jobs;
 begin
   update public.scheduled_jobs as j
   set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
-  where j.id = p_job_id and j.status in ('pending', 'queued', 'running')
-  returning j.* into v_job;
+  where j.id = p_job_id and j.status in ('pending', 'queued', 'running');
   if not found then
     return;
   end if;

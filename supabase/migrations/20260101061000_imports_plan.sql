@@ -419,10 +419,11 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_rule     jsonb;
-  v_operand  text;
-  v_branches text := '';
-  v_else     text := 'null';
+  v_rule      jsonb;
+  v_operand   text;
+  v_condition text;
+  v_branches  text := '';
+  v_else      text := 'null';
 begin
   for v_rule in select jsonb_array_elements(p_rules) loop
     if v_else <> 'null' or jsonb_typeof(v_rule -> 'then') is distinct from 'string'
@@ -440,16 +441,23 @@ begin
     if (select count(*) from jsonb_object_keys(v_rule - 'then' - 'column')) <> 1 then
       return null;
     end if;
-    v_branches := v_branches || format(' when (%s) then %L', case
-      when v_rule ? 'equals' then format('%s = %L', v_operand, v_rule ->> 'equals')
+    if v_rule ? 'matches' and jsonb_typeof(v_rule -> 'matches') = 'string' then
+      perform '' ~ (v_rule ->> 'matches'); -- 2201B when it is no regular expression
+    end if;
+    v_condition := case
+      when jsonb_typeof(v_rule -> 'equals') = 'string' then format('%s = %L', v_operand, v_rule ->> 'equals')
       when jsonb_typeof(v_rule -> 'in') = 'array' then format('%s = any (%s)', v_operand, private.text_array(v_rule -> 'in'))
-      when v_rule ? 'matches' then format('%s ~ %L', v_operand, v_rule ->> 'matches')
-      when v_rule ? 'blank' then format('(%s is null) = %L::boolean', v_operand, v_rule ->> 'blank')
+      when jsonb_typeof(v_rule -> 'matches') = 'string' then format('%s ~ %L', v_operand, v_rule ->> 'matches')
+      when jsonb_typeof(v_rule -> 'blank') = 'boolean' then format('(%s is null) = %s', v_operand, v_rule ->> 'blank')
       when jsonb_typeof(v_rule -> 'at_least') = 'number' then
-        format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric >= %2$L end', v_operand, v_rule ->> 'at_least')
+        format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric >= %2$s end', v_operand, v_rule ->> 'at_least')
       when jsonb_typeof(v_rule -> 'at_most') = 'number' then
-        format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric <= %2$L end', v_operand, v_rule ->> 'at_most')
-    end, v_rule ->> 'then');
+        format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric <= %2$s end', v_operand, v_rule ->> 'at_most')
+    end;
+    if v_condition is null then
+      return null;
+    end if;
+    v_branches := v_branches || format(' when (%s) then %L', v_condition, v_rule ->> 'then');
   end loop;
   return case when v_branches = '' then null else format('case%s else %s end', v_branches, v_else) end;
 end;

@@ -184,12 +184,12 @@ judged as (
 )
 insert into private.import_issues
   (staged_on, batch_id, row_number, field, code, message, value, sqlstate, constraint_name, origin)
-select $1, $2, t._row, i.field, i.code, i.message, left(i.value, 200), i.sqlstate, i.constraint_name, 'validate'
+select $1, $2, t._row, i._field, i._code, i._message, left(i._value, 200), i._sqlstate, i._constraint, 'validate'
 from judged as t
 cross join lateral (select %s) as c
 cross join lateral (
   select null::text, null::text, null::text, null::text, null::text, null::text where false%s
-) as i (field, code, message, value, sqlstate, constraint_name)
+) as i (_field, _code, _message, _value, _sqlstate, _constraint)
 where t._bad or (%s) is true $q$,
     v_texts, v_valid, v_bad, substr(v_typed, 3), v_branches, v_bad_typed);
 end;

@@ -674,7 +674,7 @@ as $$
 declare
   v_documents jsonb;
 begin
-  if list_imports.page_size not between 1 and 200 then
+  if (list_imports.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
   if not pg_input_is_valid(list_imports.status, 'public.import_status') then
@@ -840,7 +840,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if list_import_rows.page_size not between 1 and 1000 then
+  if (list_import_rows.page_size between 1 and 1000) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
   end if;
   return query
@@ -894,7 +894,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if list_import_issues.page_size not between 1 and 1000 then
+  if (list_import_issues.page_size between 1 and 1000) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
   end if;
   return query
