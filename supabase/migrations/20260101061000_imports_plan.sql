@@ -33,6 +33,7 @@ security invoker
 set search_path = ''
 as $$
   select case
+    when p_type like '%[]' then 'other'
     when p_type ~ '^(smallint|integer|bigint)$' then 'integer'
     when p_type ~ '^(numeric|real|double precision)' then 'number'
     when p_type = 'date' then 'date'
@@ -526,8 +527,10 @@ begin
       format('coalesce(%s, %L)', p_expression, v_text)
     when v_name = 'prefix' and v_kind = 'string' then format('%L || %s', v_text, p_expression)
     when v_name = 'suffix' and v_kind = 'string' then format('%s || %L', p_expression, v_text)
-    when v_name = 'replace' and jsonb_typeof(v_given -> 'from') = 'string' and jsonb_typeof(v_given -> 'to') = 'string' then
-      format('nullif(replace(%s, %L, %L), '''')', p_expression, v_given ->> 'from', v_given ->> 'to')
+    -- Bounded, so that a row of them cannot swell a cell beyond all memory.
+    when v_name = 'replace' and jsonb_typeof(v_given -> 'from') = 'string' and jsonb_typeof(v_given -> 'to') = 'string'
+      and length(v_given ->> 'to') <= 100 then
+      format('nullif(left(replace(%s, %L, %L), 1048576), '''')', p_expression, v_given ->> 'from', v_given ->> 'to')
     when v_name = 'regex_extract' and v_kind = 'string' then format('substring(%s from %L)', p_expression, v_text)
     when v_name = 'split' and jsonb_typeof(v_given -> 'separator') = 'string' and v_given ->> 'part' ~ '^-?[1-9][0-9]{0,3}$' then
       format('nullif(btrim(split_part(%s, %L, %s)), '''')', p_expression, v_given ->> 'separator', v_given ->> 'part')

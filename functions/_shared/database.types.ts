@@ -1,0 +1,1274 @@
+// Generated from the migrations: npm run generate
+
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[]
+
+export type Database = {
+  public: {
+    Tables: {
+      customers: {
+        Row: {
+          city: string | null
+          country: string | null
+          created_at: string
+          credit_limit: number | null
+          email: string | null
+          external_id: string
+          id: string
+          is_active: boolean
+          name: string
+          notes: string | null
+          org_id: string
+          phone: string | null
+          postal_code: string | null
+          signup_date: string | null
+          street: string | null
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          city?: string | null
+          country?: string | null
+          created_at?: string
+          credit_limit?: number | null
+          email?: string | null
+          external_id: string
+          id?: string
+          is_active?: boolean
+          name: string
+          notes?: string | null
+          org_id: string
+          phone?: string | null
+          postal_code?: string | null
+          signup_date?: string | null
+          street?: string | null
+          updated_at?: string
+        }
+        Update: {
+          city?: string | null
+          country?: string | null
+          created_at?: string
+          credit_limit?: number | null
+          email?: string | null
+          external_id?: string
+          id?: string
+          is_active?: boolean
+          name?: string
+          notes?: string | null
+          org_id?: string
+          phone?: string | null
+          postal_code?: string | null
+          signup_date?: string | null
+          street?: string | null
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'customers_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      dataset_fields: {
+        Row: {
+          aliases: string[]
+          dataset: string
+          is_required: boolean
+          label: string
+          name: string
+          position: number
+          rules: NonNullable<Json>
+          type: string
+        }
+        ComputedFields: never
+        Insert: {
+          aliases?: string[]
+          dataset: string
+          is_required: boolean
+          label: string
+          name: string
+          position: number
+          rules?: NonNullable<Json>
+          type: string
+        }
+        Update: {
+          aliases?: string[]
+          dataset?: string
+          is_required?: boolean
+          label?: string
+          name?: string
+          position?: number
+          rules?: NonNullable<Json>
+          type?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'dataset_fields_dataset_fkey'
+            columns: ['dataset']
+            isOneToOne: false
+            referencedRelation: 'datasets'
+            referencedColumns: ['key']
+          },
+        ]
+      }
+      datasets: {
+        Row: {
+          allowed_modes: Database['public']['Enums']['import_mode'][]
+          created_at: string
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          id_column: string
+          key: string
+          key_fields: string[]
+          label: string
+          org_column: string
+          position: number
+          target: string
+        }
+        ComputedFields: never
+        Insert: {
+          allowed_modes: Database['public']['Enums']['import_mode'][]
+          created_at?: string
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          id_column: string
+          key: string
+          key_fields: string[]
+          label: string
+          org_column: string
+          position: number
+          target: string
+        }
+        Update: {
+          allowed_modes?: Database['public']['Enums']['import_mode'][]
+          created_at?: string
+          entity_type?: Database['public']['Enums']['sync_entity_type']
+          id_column?: string
+          key?: string
+          key_fields?: string[]
+          label?: string
+          org_column?: string
+          position?: number
+          target?: string
+        }
+        Relationships: []
+      }
+      import_batches: {
+        Row: {
+          byte_size: number | null
+          columns: string[] | null
+          content_hash: string | null
+          created_at: string
+          dataset: string
+          error: Json | null
+          file_name: string | null
+          finished_at: string | null
+          format: Json | null
+          id: string
+          idempotency_key: string | null
+          initiated_by: string | null
+          invalid_count: number | null
+          issue_counts: NonNullable<Json>
+          mapping: Json | null
+          mode: Database['public']['Enums']['import_mode']
+          options: NonNullable<Json>
+          org_id: string
+          row_count: number | null
+          sample: Json | null
+          skipped_count: number | null
+          source: string
+          staged_at: string | null
+          staged_on: string
+          status: Database['public']['Enums']['import_status']
+          suggested_mapping: Json | null
+          validated_at: string | null
+        }
+        ComputedFields: never
+        Insert: {
+          byte_size?: number | null
+          columns?: string[] | null
+          content_hash?: string | null
+          created_at?: string
+          dataset: string
+          error?: Json | null
+          file_name?: string | null
+          finished_at?: string | null
+          format?: Json | null
+          id?: string
+          idempotency_key?: string | null
+          initiated_by?: string | null
+          invalid_count?: number | null
+          issue_counts?: NonNullable<Json>
+          mapping?: Json | null
+          mode: Database['public']['Enums']['import_mode']
+          options?: NonNullable<Json>
+          org_id: string
+          row_count?: number | null
+          sample?: Json | null
+          skipped_count?: number | null
+          source: string
+          staged_at?: string | null
+          staged_on?: string
+          status?: Database['public']['Enums']['import_status']
+          suggested_mapping?: Json | null
+          validated_at?: string | null
+        }
+        Update: {
+          byte_size?: number | null
+          columns?: string[] | null
+          content_hash?: string | null
+          created_at?: string
+          dataset?: string
+          error?: Json | null
+          file_name?: string | null
+          finished_at?: string | null
+          format?: Json | null
+          id?: string
+          idempotency_key?: string | null
+          initiated_by?: string | null
+          invalid_count?: number | null
+          issue_counts?: NonNullable<Json>
+          mapping?: Json | null
+          mode?: Database['public']['Enums']['import_mode']
+          options?: NonNullable<Json>
+          org_id?: string
+          row_count?: number | null
+          sample?: Json | null
+          skipped_count?: number | null
+          source?: string
+          staged_at?: string | null
+          staged_on?: string
+          status?: Database['public']['Enums']['import_status']
+          suggested_mapping?: Json | null
+          validated_at?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'import_batches_dataset_fkey'
+            columns: ['dataset']
+            isOneToOne: false
+            referencedRelation: 'datasets'
+            referencedColumns: ['key']
+          },
+          {
+            foreignKeyName: 'import_batches_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      import_sessions: {
+        Row: {
+          batch_id: string | null
+          content_hash: string | null
+          created_at: string
+          created_by: string | null
+          current_step: string
+          file_name: string | null
+          header_hash: string | null
+          id: string
+          last_accessed_at: string
+          org_id: string
+          state: NonNullable<Json>
+          status: Database['public']['Enums']['session_status']
+        }
+        ComputedFields: never
+        Insert: {
+          batch_id?: string | null
+          content_hash?: string | null
+          created_at?: string
+          created_by?: string | null
+          current_step?: string
+          file_name?: string | null
+          header_hash?: string | null
+          id?: string
+          last_accessed_at?: string
+          org_id: string
+          state?: NonNullable<Json>
+          status?: Database['public']['Enums']['session_status']
+        }
+        Update: {
+          batch_id?: string | null
+          content_hash?: string | null
+          created_at?: string
+          created_by?: string | null
+          current_step?: string
+          file_name?: string | null
+          header_hash?: string | null
+          id?: string
+          last_accessed_at?: string
+          org_id?: string
+          state?: NonNullable<Json>
+          status?: Database['public']['Enums']['session_status']
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'import_sessions_batch_id_fkey'
+            columns: ['batch_id']
+            isOneToOne: false
+            referencedRelation: 'import_batches'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'import_sessions_batch_id_fkey'
+            columns: ['batch_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_imports'
+            referencedColumns: ['import_id']
+          },
+          {
+            foreignKeyName: 'import_sessions_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      organization: {
+        Row: {
+          created_at: string
+          description: string | null
+          id: string
+          is_active: boolean
+          name: string
+          slug: string
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          description?: string | null
+          id?: string
+          is_active?: boolean
+          name: string
+          slug: string
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          description?: string | null
+          id?: string
+          is_active?: boolean
+          name?: string
+          slug?: string
+          updated_at?: string
+        }
+        Relationships: []
+      }
+      products: {
+        Row: {
+          barcode: string | null
+          category: string | null
+          created_at: string
+          currency: string
+          description: string | null
+          id: string
+          is_active: boolean
+          name: string
+          org_id: string
+          sku: string
+          unit_price: number
+          updated_at: string
+          weight_kg: number | null
+        }
+        ComputedFields: never
+        Insert: {
+          barcode?: string | null
+          category?: string | null
+          created_at?: string
+          currency?: string
+          description?: string | null
+          id?: string
+          is_active?: boolean
+          name: string
+          org_id: string
+          sku: string
+          unit_price: number
+          updated_at?: string
+          weight_kg?: number | null
+        }
+        Update: {
+          barcode?: string | null
+          category?: string | null
+          created_at?: string
+          currency?: string
+          description?: string | null
+          id?: string
+          is_active?: boolean
+          name?: string
+          org_id?: string
+          sku?: string
+          unit_price?: number
+          updated_at?: string
+          weight_kg?: number | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'products_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      profiles: {
+        Row: {
+          avatar_url: string | null
+          created_at: string
+          email: string | null
+          full_name: string | null
+          id: string
+          is_active: boolean
+          is_system_admin: boolean
+          org_id: string | null
+          org_role: Database['public']['Enums']['org_role']
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          avatar_url?: string | null
+          created_at?: string
+          email?: string | null
+          full_name?: string | null
+          id: string
+          is_active?: boolean
+          is_system_admin?: boolean
+          org_id?: string | null
+          org_role?: Database['public']['Enums']['org_role']
+          updated_at?: string
+        }
+        Update: {
+          avatar_url?: string | null
+          created_at?: string
+          email?: string | null
+          full_name?: string | null
+          id?: string
+          is_active?: boolean
+          is_system_admin?: boolean
+          org_id?: string | null
+          org_role?: Database['public']['Enums']['org_role']
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'profiles_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      scheduled_jobs: {
+        Row: {
+          actor: string | null
+          batch_id: string | null
+          cancel_requested_at: string | null
+          claims: NonNullable<Json>
+          created_at: string
+          created_by: string | null
+          done_count: number
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          error: Json | null
+          failed_count: number
+          finished_at: string | null
+          id: string
+          idempotency_key: string | null
+          job_type: string
+          org_id: string
+          params: NonNullable<Json>
+          phase: string | null
+          priority: number
+          run_as: Database['public']['Enums']['job_run_as']
+          run_at: string
+          started_at: string | null
+          status: Database['public']['Enums']['sync_status_type']
+          total_count: number
+        }
+        ComputedFields: never
+        Insert: {
+          actor?: string | null
+          batch_id?: string | null
+          cancel_requested_at?: string | null
+          claims: NonNullable<Json>
+          created_at?: string
+          created_by?: string | null
+          done_count?: number
+          entity_type?: Database['public']['Enums']['sync_entity_type']
+          error?: Json | null
+          failed_count?: number
+          finished_at?: string | null
+          id?: string
+          idempotency_key?: string | null
+          job_type: string
+          org_id: string
+          params?: NonNullable<Json>
+          phase?: string | null
+          priority?: number
+          run_as: Database['public']['Enums']['job_run_as']
+          run_at?: string
+          started_at?: string | null
+          status?: Database['public']['Enums']['sync_status_type']
+          total_count?: number
+        }
+        Update: {
+          actor?: string | null
+          batch_id?: string | null
+          cancel_requested_at?: string | null
+          claims?: NonNullable<Json>
+          created_at?: string
+          created_by?: string | null
+          done_count?: number
+          entity_type?: Database['public']['Enums']['sync_entity_type']
+          error?: Json | null
+          failed_count?: number
+          finished_at?: string | null
+          id?: string
+          idempotency_key?: string | null
+          job_type?: string
+          org_id?: string
+          params?: NonNullable<Json>
+          phase?: string | null
+          priority?: number
+          run_as?: Database['public']['Enums']['job_run_as']
+          run_at?: string
+          started_at?: string | null
+          status?: Database['public']['Enums']['sync_status_type']
+          total_count?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'scheduled_jobs_batch_id_fkey'
+            columns: ['batch_id']
+            isOneToOne: false
+            referencedRelation: 'import_batches'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'scheduled_jobs_batch_id_fkey'
+            columns: ['batch_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_imports'
+            referencedColumns: ['import_id']
+          },
+          {
+            foreignKeyName: 'scheduled_jobs_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      sync_activity_log: {
+        Row: {
+          action: Database['public']['Enums']['sync_action']
+          created_at: string
+          details: NonNullable<Json>
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          error_message: string | null
+          id: string
+          org_id: string
+          status: Database['public']['Enums']['sync_status_type']
+          sync_id: string | null
+          user_id: string | null
+        }
+        ComputedFields: never
+        Insert: {
+          action: Database['public']['Enums']['sync_action']
+          created_at?: string
+          details?: NonNullable<Json>
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          error_message?: string | null
+          id?: string
+          org_id: string
+          status: Database['public']['Enums']['sync_status_type']
+          sync_id?: string | null
+          user_id?: string | null
+        }
+        Update: {
+          action?: Database['public']['Enums']['sync_action']
+          created_at?: string
+          details?: NonNullable<Json>
+          entity_type?: Database['public']['Enums']['sync_entity_type']
+          error_message?: string | null
+          id?: string
+          org_id?: string
+          status?: Database['public']['Enums']['sync_status_type']
+          sync_id?: string | null
+          user_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_activity_log_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      sync_error_log: {
+        Row: {
+          at: string
+          attempt: number
+          context: string | null
+          detail: string | null
+          hint: string | null
+          id: number
+          job_id: string
+          message: string
+          org_id: string
+          sqlstate: string
+          task_id: number
+        }
+        ComputedFields: never
+        Insert: {
+          at?: string
+          attempt: number
+          context?: string | null
+          detail?: string | null
+          hint?: string | null
+          id?: never
+          job_id: string
+          message: string
+          org_id: string
+          sqlstate: string
+          task_id: number
+        }
+        Update: {
+          at?: string
+          attempt?: number
+          context?: string | null
+          detail?: string | null
+          hint?: string | null
+          id?: never
+          job_id?: string
+          message?: string
+          org_id?: string
+          sqlstate?: string
+          task_id?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_error_log_job_id_fkey'
+            columns: ['job_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_jobs'
+            referencedColumns: ['job_id']
+          },
+          {
+            foreignKeyName: 'sync_error_log_job_id_fkey'
+            columns: ['job_id']
+            isOneToOne: false
+            referencedRelation: 'scheduled_jobs'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_error_log_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      sync_job_queue: {
+        Row: {
+          attempts: number
+          claimed_at: string | null
+          claimed_by: number | null
+          created_at: string
+          from_row: number
+          id: number
+          job_id: string
+          next_attempt_at: string
+          org_id: string
+          priority: number
+          status: Database['public']['Enums']['task_status']
+          task_type: string
+          to_row: number
+        }
+        ComputedFields: never
+        Insert: {
+          attempts?: number
+          claimed_at?: string | null
+          claimed_by?: number | null
+          created_at?: string
+          from_row: number
+          id?: never
+          job_id: string
+          next_attempt_at?: string
+          org_id: string
+          priority?: number
+          status?: Database['public']['Enums']['task_status']
+          task_type: string
+          to_row: number
+        }
+        Update: {
+          attempts?: number
+          claimed_at?: string | null
+          claimed_by?: number | null
+          created_at?: string
+          from_row?: number
+          id?: never
+          job_id?: string
+          next_attempt_at?: string
+          org_id?: string
+          priority?: number
+          status?: Database['public']['Enums']['task_status']
+          task_type?: string
+          to_row?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_job_queue_job_id_fkey'
+            columns: ['job_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_jobs'
+            referencedColumns: ['job_id']
+          },
+          {
+            foreignKeyName: 'sync_job_queue_job_id_fkey'
+            columns: ['job_id']
+            isOneToOne: false
+            referencedRelation: 'scheduled_jobs'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_job_queue_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      sync_progress: {
+        Row: {
+          completed_at: string | null
+          current_item: number
+          elapsed_seconds: number
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          eta_seconds: number | null
+          failed_count: number
+          id: string
+          org_id: string
+          processed_count: number
+          source_system: string
+          speed_items_per_min: number | null
+          started_at: string
+          status: Database['public']['Enums']['sync_status_type']
+          sync_id: string
+          total_items: number
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          completed_at?: string | null
+          current_item?: number
+          elapsed_seconds?: number
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          eta_seconds?: number | null
+          failed_count?: number
+          id?: string
+          org_id: string
+          processed_count?: number
+          source_system?: string
+          speed_items_per_min?: number | null
+          started_at?: string
+          status?: Database['public']['Enums']['sync_status_type']
+          sync_id: string
+          total_items?: number
+          updated_at?: string
+        }
+        Update: {
+          completed_at?: string | null
+          current_item?: number
+          elapsed_seconds?: number
+          entity_type?: Database['public']['Enums']['sync_entity_type']
+          eta_seconds?: number | null
+          failed_count?: number
+          id?: string
+          org_id?: string
+          processed_count?: number
+          source_system?: string
+          speed_items_per_min?: number | null
+          started_at?: string
+          status?: Database['public']['Enums']['sync_status_type']
+          sync_id?: string
+          total_items?: number
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_progress_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      sync_retry_policy: {
+        Row: {
+          base_delay: string
+          factor: number
+          jitter: number
+          job_type: string
+          max_attempts: number
+          max_delay: string
+          retry_classes: string[]
+        }
+        ComputedFields: never
+        Insert: {
+          base_delay?: string
+          factor?: number
+          jitter?: number
+          job_type: string
+          max_attempts?: number
+          max_delay?: string
+          retry_classes?: string[]
+        }
+        Update: {
+          base_delay?: string
+          factor?: number
+          jitter?: number
+          job_type?: string
+          max_attempts?: number
+          max_delay?: string
+          retry_classes?: string[]
+        }
+        Relationships: []
+      }
+    }
+    Views: {
+      monitor_imports: {
+        Row: {
+          age: string | null
+          created_at: string
+          dataset: string
+          deleted: number | null
+          error_code: string | null
+          error_message: string | null
+          eta_seconds: number | null
+          failed: number | null
+          file_name: string | null
+          finished_at: string | null
+          import_id: string
+          initiated_by: string | null
+          inserted: number | null
+          items_per_second: number | null
+          mode: Database['public']['Enums']['import_mode']
+          org_id: string
+          organization: string
+          percent_done: number | null
+          row_count: number | null
+          skipped: number | null
+          status: Database['public']['Enums']['import_status']
+          unchanged: number | null
+          updated: number | null
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'import_batches_dataset_fkey'
+            columns: ['dataset']
+            isOneToOne: false
+            referencedRelation: 'datasets'
+            referencedColumns: ['key']
+          },
+          {
+            foreignKeyName: 'import_batches_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      monitor_jobs: {
+        Row: {
+          actor: string | null
+          created_at: string
+          dead_tasks: number | null
+          done_count: number
+          error_code: string | null
+          error_message: string | null
+          failed_attempts: number | null
+          failed_count: number
+          import_id: string | null
+          job_id: string
+          job_type: string
+          org_id: string
+          organization: string
+          phase: string | null
+          ran: string | null
+          run_as: Database['public']['Enums']['job_run_as']
+          running_tasks: number | null
+          status: Database['public']['Enums']['sync_status_type']
+          total_count: number
+          waited: string | null
+          waiting_tasks: number | null
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'scheduled_jobs_batch_id_fkey'
+            columns: ['import_id']
+            isOneToOne: false
+            referencedRelation: 'import_batches'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'scheduled_jobs_batch_id_fkey'
+            columns: ['import_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_imports'
+            referencedColumns: ['import_id']
+          },
+          {
+            foreignKeyName: 'scheduled_jobs_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      monitor_queue: {
+        Row: {
+          dead_tasks: number | null
+          delayed_tasks: number | null
+          held_tasks: number | null
+          job_type: string
+          longest_wait: string | null
+          most_attempts: number | null
+          org_id: string
+          organization: string
+          ready_tasks: number | null
+          running_tasks: number | null
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'sync_job_queue_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      monitor_workers: {
+        Row: {
+          attempt: number | null
+          busy_for: string | null
+          claimed_at: string | null
+          from_row: number | null
+          job_id: string | null
+          org_id: string | null
+          pid: number | null
+          started_at: string | null
+          state: string | null
+          task_id: number | null
+          task_type: string | null
+          to_row: number | null
+          worker: string | null
+        }
+        ComputedFields: never
+        Relationships: []
+      }
+    }
+    Functions: {
+      cancel_import: { Args: { import_id: string }; Returns: Json }
+      commit_import: { Args: { idempotency_key?: string; import_id: string }; Returns: Json }
+      create_import: {
+        Args: {
+          dataset: string
+          file_name?: string
+          idempotency_key?: string
+          mapping?: Json
+          mode?: string
+          options?: Json
+          org_id?: string
+          source?: string
+        }
+        Returns: Json
+      }
+      create_organization: { Args: { name: string; slug: string }; Returns: Json }
+      get_import: { Args: { import_id: string }; Returns: Json }
+      list_import_issues: {
+        Args: { after_id?: number; code?: string; import_id: string; page_size?: number; severity?: string }
+        Returns: Database['public']['CompositeTypes']['import_issue'][]
+        SetofOptions: {
+          from: '*'
+          to: 'import_issue'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      list_import_rows: {
+        Args: { after_row?: number; import_id: string; page_size?: number; status?: string }
+        Returns: Database['public']['CompositeTypes']['import_row'][]
+        SetofOptions: {
+          from: '*'
+          to: 'import_row'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      list_imports: {
+        Args: { before?: string; dataset?: string; page_size?: number; status?: string }
+        Returns: Json
+      }
+      list_settings: {
+        Args: { org_id?: string }
+        Returns: {
+          default_value: Json
+          description: string
+          key: string
+          maximum: number
+          minimum: number
+          set_by: string
+          value: Json
+        }[]
+      }
+      set_import_mapping: { Args: { import_id: string; mapping?: Json; options?: Json }; Returns: Json }
+      set_setting: { Args: { key: string; org_id?: string; value: Json }; Returns: undefined }
+      suggest_import_mapping: { Args: { import_id: string }; Returns: Json }
+      validate_import: {
+        Args: { commit?: boolean; idempotency_key?: string; import_id: string }
+        Returns: Json
+      }
+    }
+    Enums: {
+      import_mode: 'insert' | 'update' | 'upsert' | 'delete'
+      import_status:
+        | 'receiving'
+        | 'staged'
+        | 'validating'
+        | 'validated'
+        | 'committing'
+        | 'completed'
+        | 'failed'
+        | 'cancelled'
+      job_run_as: 'user' | 'service'
+      org_role: 'viewer' | 'member' | 'admin'
+      session_status: 'in_progress' | 'completed' | 'abandoned' | 'expired'
+      sync_action:
+        | 'created'
+        | 'updated'
+        | 'deleted'
+        | 'skipped'
+        | 'failed'
+        | 'started'
+        | 'validated'
+        | 'completed'
+        | 'cancelled'
+        | 'paused'
+        | 'resumed'
+        | 'undone'
+        | 'transferred'
+      sync_entity_type:
+        | 'customer'
+        | 'contact'
+        | 'product'
+        | 'inventory'
+        | 'order'
+        | 'invoice'
+        | 'payment'
+        | 'warehouse_location'
+        | 'delivery_route'
+        | 'user'
+        | 'other'
+      sync_status_type: 'pending' | 'queued' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled'
+      sync_type: 'import' | 'users' | 'pull' | 'undo' | 'delete'
+      task_status: 'pending' | 'running' | 'held' | 'failed'
+    }
+    CompositeTypes: {
+      import_issue: {
+        id: number | null
+        row_number: number | null
+        line_number: number | null
+        field: string | null
+        severity: string | null
+        code: string | null
+        message: string | null
+        value: string | null
+        sqlstate: string | null
+        constraint_name: string | null
+      }
+      import_row: {
+        row_number: number | null
+        line_number: number | null
+        status: string | null
+        key: string | null
+        record_id: string | null
+        payload: Json | null
+        issues: Json | null
+      }
+    }
+  }
+}
+
+type DatabaseWithoutInternals = Omit<Database, '__InternalSupabase'>
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, 'public'>]
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema['Tables'] & DefaultSchema['Views'])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'] &
+        DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Views'])
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'] &
+      DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Views'])[TableName] extends {
+      Row: infer R
+    }
+    ? R
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema['Tables'] & DefaultSchema['Views'])
+    ? (DefaultSchema['Tables'] & DefaultSchema['Views'])[DefaultSchemaTableNameOrOptions] extends {
+        Row: infer R
+      }
+      ? R
+      : never
+    : never
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema['Tables']
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables']
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'][TableName] extends {
+      Insert: infer I
+    }
+    ? I
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema['Tables']
+    ? DefaultSchema['Tables'][DefaultSchemaTableNameOrOptions] extends {
+        Insert: infer I
+      }
+      ? I
+      : never
+    : never
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema['Tables']
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables']
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'][TableName] extends {
+      Update: infer U
+    }
+    ? U
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema['Tables']
+    ? DefaultSchema['Tables'][DefaultSchemaTableNameOrOptions] extends {
+        Update: infer U
+      }
+      ? U
+      : never
+    : never
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema['Enums']
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions['schema']]['Enums']
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions['schema']]['Enums'][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema['Enums']
+    ? DefaultSchema['Enums'][DefaultSchemaEnumNameOrOptions]
+    : never
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema['CompositeTypes']
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions['schema']]['CompositeTypes']
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions['schema']]['CompositeTypes'][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema['CompositeTypes']
+    ? DefaultSchema['CompositeTypes'][PublicCompositeTypeNameOrOptions]
+    : never
+
+export const Constants = {
+  public: {
+    Enums: {
+      import_mode: ['insert', 'update', 'upsert', 'delete'],
+      import_status: [
+        'receiving',
+        'staged',
+        'validating',
+        'validated',
+        'committing',
+        'completed',
+        'failed',
+        'cancelled',
+      ],
+      job_run_as: ['user', 'service'],
+      org_role: ['viewer', 'member', 'admin'],
+      session_status: ['in_progress', 'completed', 'abandoned', 'expired'],
+      sync_action: [
+        'created',
+        'updated',
+        'deleted',
+        'skipped',
+        'failed',
+        'started',
+        'validated',
+        'completed',
+        'cancelled',
+        'paused',
+        'resumed',
+        'undone',
+        'transferred',
+      ],
+      sync_entity_type: [
+        'customer',
+        'contact',
+        'product',
+        'inventory',
+        'order',
+        'invoice',
+        'payment',
+        'warehouse_location',
+        'delivery_route',
+        'user',
+        'other',
+      ],
+      sync_status_type: ['pending', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled'],
+      sync_type: ['import', 'users', 'pull', 'undo', 'delete'],
+      task_status: ['pending', 'running', 'held', 'failed'],
+    },
+  },
+} as const

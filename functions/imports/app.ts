@@ -1,0 +1,121 @@
+import { OpenAPIHono } from '@hono/zod-openapi'
+import { HTTPException } from 'hono/http-exception'
+import type { CallDatabase } from '../_shared/caller.ts'
+import { Refusal } from '../_shared/refusal.ts'
+import { failure } from '../_shared/reply.ts'
+import { awaitImport, getImport } from './await-import.ts'
+import { createImport, malformedParameters } from './create.ts'
+import { failedRowsFile } from './failed-csv.ts'
+import { describeApp } from './openapi.ts'
+import * as routes from './routes.ts'
+
+/** What a request is handled with: the database, as its caller. */
+export interface Environment {
+  Bindings: { db: CallDatabase }
+}
+
+/** The routes of the function, and what each of them calls. */
+export function importsApp() {
+  const app = new OpenAPIHono<Environment>({
+    // The platform strips /functions/v1, a gateway may not.
+    getPath: (request) =>
+      new URL(request.url).pathname.replace(/^\/functions\/v1(?=\/)/, '').replace(/\/+$/, ''),
+    defaultHook: (result) => {
+      if (!result.success) throw malformedParameters(result.error.issues)
+    },
+  })
+
+  app.openapi(routes.upload, async (c) => {
+    const { document, replayed } = await createImport(c.req.raw, c.req.query(), c.env.db)
+    if (!replayed) return json(document, 201)
+    return json(document, 200, { 'Idempotent-Replayed': 'true' })
+  })
+  app.openapi(routes.list, async (c) => {
+    const { limit, ...filter } = c.req.valid('query')
+    return json(await c.env.db('list_imports', { ...filter, page_size: limit }))
+  })
+  app.openapi(routes.get, async (c) => json(await getImport(c.env.db, c.req.valid('param').id)))
+  app.openapi(routes.change, async (c) => {
+    const { mapping, options } = c.req.valid('json')
+    return json(
+      await c.env.db('set_import_mapping', { import_id: c.req.valid('param').id, mapping, options }),
+    )
+  })
+  for (const [route, rpc] of [
+    [routes.validate, 'validate_import'],
+    [routes.commit, 'commit_import'],
+  ] as const) {
+    app.openapi(route, async (c) => {
+      const { id } = c.req.valid('param')
+      const { wait } = c.req.valid('query')
+      const job = await c.env.db(rpc, {
+        import_id: id,
+        idempotency_key: c.req.valid('header')['idempotency-key'],
+      })
+      if (wait === 0) return json(job, 202)
+      const { document, done } = await awaitImport(c.env.db, id, wait)
+      return json(document, done ? 200 : 202)
+    })
+  }
+  app.openapi(routes.cancel, async (c) =>
+    json(await c.env.db('cancel_import', { import_id: c.req.valid('param').id }), 202),
+  )
+  app.openapi(routes.rows, async (c) => {
+    const { status, after, limit } = c.req.valid('query')
+    const { id } = c.req.valid('param')
+    return json(
+      await c.env.db('list_import_rows', { import_id: id, status, after_row: after, page_size: limit }),
+    )
+  })
+  app.openapi(routes.issues, async (c) => {
+    const { after, limit, code, severity } = c.req.valid('query')
+    const { id } = c.req.valid('param')
+    const filter = { code, severity, after_id: after, page_size: limit }
+    return json(await c.env.db('list_import_issues', { import_id: id, ...filter }))
+  })
+  app.openapi(routes.failedCsv, async (c) => {
+    const { id, columns } = await getImport(c.env.db, c.req.valid('param').id)
+    return new Response(await failedRowsFile(c.env.db, id, columns ?? []), {
+      headers: {
+        'Content-Type': 'text/csv; charset=utf-8',
+        'Content-Disposition': `attachment; filename="failed-${id}.csv"`,
+      },
+    })
+  })
+
+  describeApp(app)
+  app.onError((cause) => failure(cause instanceof HTTPException ? unreadable(cause) : cause))
+  app.notFound((c) => failure(unknownRoute(app.routes, c.req.method, c.req.path)))
+  return app
+}
+
+/**
+ * An answer of the database, passed on as it is. The RPCs make the documents and the schemas of the routes describe
+ * them; `never` says that the compiler need not compare the two.
+ */
+function json(body: unknown, status = 200, headers: Record<string, string> = {}): never {
+  return Response.json(body, { status, headers }) as never
+}
+
+/** What hono says of a body that it cannot read. */
+function unreadable(cause: HTTPException): Refusal {
+  const code = cause.status === 415 ? 'PT415' : '22023'
+  return new Refusal(
+    cause.status,
+    code,
+    'request is not valid',
+    cause.message,
+    'Send JSON as application/json.',
+  )
+}
+
+function unknownRoute(known: { path: string; method: string }[], method: string, path: string): Refusal {
+  const allowed = known.filter((route) => matches(route.path, path)).map((route) => route.method)
+  if (allowed.length === 0) return new Refusal(404, 'PT404', 'route not found', `${method} ${path}`)
+  const methods = [...new Set(allowed)].sort().join(', ')
+  return new Refusal(405, 'PT405', 'method is not allowed', `${method} ${path}`, `Use ${methods}.`)
+}
+
+function matches(pattern: string, path: string): boolean {
+  return new RegExp(`^${pattern.replaceAll('.', '\\.').replace(/:[^/]+/g, '[^/]+')}$`).test(path)
+}

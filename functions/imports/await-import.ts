@@ -1,0 +1,38 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { CallDatabase } from '../_shared/caller.ts'
+
+/** The part of an import document that is read here. */
+export interface ImportDocument {
+  id: string
+  status: string
+  columns: string[] | null
+  job: { status: string } | null
+  replayed?: boolean
+}
+
+const interval = 250
+const ended = ['completed', 'failed', 'cancelled']
+
+/** The document of an import. */
+export async function getImport(db: CallDatabase, id: string): Promise<ImportDocument> {
+  return (await db('get_import', { import_id: id })) as ImportDocument
+}
+
+/**
+ * The document of an import once nothing is being done on it, or when the time is over. An import that goes on to the
+ * commit by itself is `validated` for a moment only: then its job is not over.
+ */
+export async function awaitImport(
+  db: CallDatabase,
+  id: string,
+  seconds: number,
+): Promise<{ document: ImportDocument; done: boolean }> {
+  const deadline = Date.now() + seconds * 1000
+  for (;;) {
+    const document = await getImport(db, id)
+    const isIdle = document.job === null || ended.includes(document.job.status)
+    const done = ended.includes(document.status) || (document.status === 'validated' && isIdle)
+    if (done || Date.now() + interval > deadline) return { document, done }
+    await sleep(interval)
+  }
+}

@@ -1,0 +1,83 @@
+import type { z } from '@hono/zod-openapi'
+import type { CallDatabase } from '../_shared/caller.ts'
+import { malformed } from '../_shared/refusal.ts'
+import { awaitImport, getImport, type ImportDocument } from './await-import.ts'
+import type { Encoding } from './encoding.ts'
+import { endFailedIngest, readLimits } from './ingest.ts'
+import { refuseAnnouncedSize } from './request-body.ts'
+import { type optionsSchema, type UploadParameters, uploadSchema } from './schemas.ts'
+import { stageFile } from './stage.ts'
+import { openUpload, type Upload } from './upload.ts'
+
+/** POST /imports: makes the import, stages its file, and with `review=false` sets it going. */
+export async function createImport(
+  request: Request,
+  query: Record<string, string>,
+  db: CallDatabase,
+): Promise<{ document: ImportDocument; replayed: boolean }> {
+  const limits = await readLimits()
+  refuseAnnouncedSize(request, limits.max_request_bytes)
+  const upload = await openUpload(request, limits.max_request_bytes)
+  const parameters = readParameters({ ...upload.fields, ...query })
+
+  const created = (await db('create_import', {
+    dataset: parameters.dataset,
+    mode: parameters.mode,
+    org_id: parameters.org_id,
+    file_name: parameters.filename ?? upload.fileName,
+    mapping: parameters.mapping,
+    options: optionsOf(parameters),
+    idempotency_key: request.headers.get('idempotency-key') ?? undefined,
+  })) as ImportDocument
+  const replayed = created.replayed === true
+
+  if (!replayed) {
+    try {
+      await stageFile(created.id, upload, formatOf(parameters, upload), parameters.review, limits)
+    } catch (cause) {
+      throw await endFailedIngest(created.id, cause)
+    }
+  }
+  const status = replayed ? created.status : 'staged'
+  if (!parameters.review && status === 'staged') {
+    await db('validate_import', { import_id: created.id, commit: true })
+  }
+  if (parameters.review || parameters.wait === 0) {
+    return { document: await getImport(db, created.id), replayed }
+  }
+  return { document: (await awaitImport(db, created.id, parameters.wait)).document, replayed }
+}
+
+function readParameters(input: Record<string, string>): UploadParameters {
+  const result = uploadSchema.safeParse(input)
+  if (result.success) return result.data
+  throw malformedParameters(result.error.issues)
+}
+
+/** What zod found, as our errors say it. */
+export function malformedParameters(issues: readonly { path: PropertyKey[]; message: string }[]): Error {
+  const details = issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ')
+  return malformed('request is not valid', details, 'See openapi.json for what is accepted.')
+}
+
+function optionsOf({
+  options,
+  duplicates,
+  on_error,
+  blank,
+}: UploadParameters): z.output<typeof optionsSchema> {
+  const own = Object.entries({ duplicates, on_error, blank }).filter(([, value]) => value !== undefined)
+  return { ...options, ...Object.fromEntries(own) }
+}
+
+function formatOf(parameters: UploadParameters, upload: Upload) {
+  const { delimiter, quote, header } = parameters
+  return { delimiter, quote, header, encoding: parameters.encoding ?? encodingOf(upload.charset) }
+}
+
+/** A charset of UTF-8 is what clients say without having looked; the others mean something. */
+function encodingOf(charset: string | undefined): Encoding | undefined {
+  if (charset === 'utf-16le' || charset === 'utf-16be') return charset
+  if (charset === 'windows-1252' || charset === 'iso-8859-1') return 'windows-1252'
+  return undefined
+}

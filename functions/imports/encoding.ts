@@ -1,0 +1,252 @@
+import { Buffer, isAscii, isUtf8 } from 'node:buffer'
+
+/** The encodings a file may have. */
+export const encodings = ['utf-8', 'utf-16le', 'utf-16be', 'windows-1252'] as const
+export type Encoding = (typeof encodings)[number]
+
+/** A place in the clean text where the file had something that text cannot hold. */
+export interface Defect {
+  /** Byte offset in the clean UTF-8. */
+  at: number
+  kind: 'undecodable' | 'nul'
+}
+
+/** Turns the bytes of a file, chunk by chunk, into clean UTF-8: no NUL, nothing undecodable, no byte order mark. */
+export interface Cleaner {
+  push(chunk: Uint8Array): Buffer
+  end(): Buffer
+  /** What was found, in the order of the text; the reader takes them off the front. */
+  defects: Defect[]
+  /** Known at the latest when the file has ended. */
+  encoding(): Encoding
+}
+
+const replacement = Buffer.from('\uFFFD')
+
+/** What the bytes 0x80 to 0x9F mean in Windows-1252; U+FFFD where they mean nothing. */
+const windows1252 =
+  '\u20AC\uFFFD\u201A\u0192\u201E\u2026\u2020\u2021\u02C6\u2030\u0160\u2039\u0152\uFFFD\u017D\uFFFD' +
+  '\uFFFD\u2018\u2019\u201C\u201D\u2022\u2013\u2014\u02DC\u2122\u0161\u203A\u0153\uFFFD\u017E\u0178'
+
+/**
+ * The encoding that the first bytes of a file show: by byte order mark, or UTF-16 by its NULs. Undefined when the file
+ * is in one of the encodings that contain ASCII: which one shows with its first byte beyond ASCII, maybe much later.
+ */
+export function detectEncoding(head: Uint8Array): Encoding | undefined {
+  if (head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf) return 'utf-8'
+  if (head[0] === 0xff && head[1] === 0xfe) return 'utf-16le'
+  if (head[0] === 0xfe && head[1] === 0xff) return 'utf-16be'
+  const pairs = Math.min(head.length, 4096) >> 1
+  if (pairs === 0) return undefined
+  let even = 0
+  let odd = 0
+  for (let i = 0; i < pairs * 2; i += 2) {
+    if (head[i] === 0) even++
+    if (head[i + 1] === 0) odd++
+  }
+  if (odd > pairs * 0.4 && even < pairs * 0.05) return 'utf-16le'
+  if (even > pairs * 0.4 && odd < pairs * 0.05) return 'utf-16be'
+  return undefined
+}
+
+/** A cleaner for a file of the given encoding; without one it decides at the first byte beyond ASCII. */
+export function createCleaner(given: Encoding | undefined): Cleaner {
+  const defects: Defect[] = []
+  let encoding = given
+  let carry: Buffer = Buffer.alloc(0)
+  let produced = 0
+  let first = true
+
+  function clean(chunk: Uint8Array, last: boolean): Buffer {
+    const bytes = carry.length > 0 ? Buffer.concat([carry, chunk]) : asBuffer(chunk)
+    carry = Buffer.alloc(0)
+    if (encoding === undefined && !isAscii(bytes)) {
+      // A sequence cut off by the end of the chunk says nothing yet.
+      const tail = last ? 0 : incompleteTail(bytes)
+      if (tail > 0 && isAscii(bytes.subarray(0, bytes.length - tail))) {
+        carry = Buffer.from(bytes.subarray(bytes.length - tail))
+        return emit(fromUtf8(bytes.subarray(0, bytes.length - tail), true).clean)
+      }
+      encoding = tellUtf8(bytes, last) ? 'utf-8' : 'windows-1252'
+    }
+    const { clean, rest } = decode(bytes, last)
+    carry = Buffer.from(rest) // a copy: the chunk itself may be reused
+    return emit(clean)
+  }
+
+  function decode(bytes: Buffer, last: boolean): Decoded {
+    if (encoding === 'utf-16le' || encoding === 'utf-16be') return fromUtf16(bytes, encoding, last)
+    if (encoding === 'windows-1252') return fromWindows1252(bytes)
+    return fromUtf8(bytes, last)
+  }
+
+  function emit(clean: Buffer): Buffer {
+    if (first && clean.length > 0) {
+      first = false
+      if (clean[0] === 0xef && clean[1] === 0xbb && clean[2] === 0xbf) {
+        clean = clean.subarray(3)
+        for (const defect of defects) defect.at = Math.max(0, defect.at - 3)
+      }
+    }
+    produced += clean.length
+    return clean
+  }
+
+  function fromUtf8(bytes: Buffer, last: boolean): Decoded {
+    const tail = last ? 0 : incompleteTail(bytes)
+    const body = tail > 0 ? bytes.subarray(0, bytes.length - tail) : bytes
+    const rest = bytes.subarray(body.length)
+    if (isUtf8(body) && !body.includes(0)) return { clean: body, rest }
+    return { clean: repairUtf8(body, produced, defects), rest }
+  }
+
+  function fromUtf16(bytes: Buffer, from: 'utf-16le' | 'utf-16be', last: boolean): Decoded {
+    let whole = bytes.length & ~1
+    // A pair of surrogates must not be cut apart.
+    if (!last && whole >= 2) {
+      const high = bytes[whole - (from === 'utf-16le' ? 1 : 2)] as number
+      if (high >= 0xd8 && high <= 0xdb) whole -= 2
+    }
+    const body = Buffer.from(bytes.subarray(0, whole))
+    if (from === 'utf-16be') body.swap16()
+    const cut = last && whole < bytes.length ? '\uFFFD' : ''
+    const clean = repairText(body.toString('utf16le'), produced, defects)
+    if (!cut) return { clean, rest: bytes.subarray(whole) }
+    defects.push({ at: produced + clean.length, kind: 'undecodable' })
+    return { clean: Buffer.concat([clean, replacement]), rest: Buffer.alloc(0) }
+  }
+
+  function fromWindows1252(bytes: Buffer): Decoded {
+    const rest = Buffer.alloc(0)
+    if (isAscii(bytes) && !bytes.includes(0)) return { clean: bytes, rest }
+    const text = bytes.toString('latin1')
+    const mapped = text.replace(/[\x80-\x9f]/g, (char) => windows1252[char.charCodeAt(0) - 0x80] as string)
+    return { clean: repairText(mapped, produced, defects, true), rest }
+  }
+
+  return {
+    push: (chunk) => clean(chunk, false),
+    end: () => clean(Buffer.alloc(0), true),
+    defects,
+    encoding: () => encoding ?? 'utf-8',
+  }
+}
+
+interface Decoded {
+  clean: Buffer
+  /** Bytes that wait for the next chunk. */
+  rest: Uint8Array
+}
+
+function asBuffer(chunk: Uint8Array): Buffer {
+  return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+}
+
+/** How many bytes at the end begin a UTF-8 sequence that is not complete. */
+function incompleteTail(bytes: Uint8Array): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back] as number
+    if (byte < 0x80) return 0
+    if (byte >= 0xc0) {
+      const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2
+      return length > back ? back : 0
+    }
+  }
+  return 0
+}
+
+/**
+ * Whether bytes beyond ASCII are UTF-8, maybe damaged, rather than Windows-1252: by the number of good and of bad
+ * sequences; good ones hardly come about by chance. Bytes without a meaning in Windows-1252 speak for damaged UTF-8.
+ */
+function tellUtf8(bytes: Buffer, last: boolean): boolean {
+  const body = last ? bytes : bytes.subarray(0, bytes.length - incompleteTail(bytes))
+  if (isUtf8(body)) return true
+  let good = 0
+  let bad = 0
+  for (let i = 0; i < body.length; ) {
+    const length = sequenceLength(body, i)
+    if (length > 1) good++
+    if (length < 0) {
+      bad++
+      const byte = body[i] as number
+      if (byte >= 0x80 && byte <= 0x9f && windows1252[byte - 0x80] === '\uFFFD') return true
+    }
+    i += Math.abs(length)
+  }
+  return good > 0 && good >= bad
+}
+
+/** Length of the UTF-8 sequence at a place; negative: so many bytes are not one (as WHATWG's decoder counts them). */
+function sequenceLength(bytes: Uint8Array, at: number): number {
+  const lead = bytes[at] as number
+  if (lead < 0x80) return 1
+  const length = lead < 0xc2 || lead > 0xf4 ? 0 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2
+  if (length === 0) return -1
+  for (let k = 1; k < length; k++) {
+    const byte = bytes[at + k]
+    const low = k === 1 && lead === 0xe0 ? 0xa0 : k === 1 && lead === 0xf0 ? 0x90 : 0x80
+    const high = k === 1 && lead === 0xed ? 0x9f : k === 1 && lead === 0xf4 ? 0x8f : 0xbf
+    if (byte === undefined || byte < low || byte > high) return -k
+  }
+  return length
+}
+
+/** UTF-8 with NULs dropped and U+FFFD for what cannot be decoded, each noted. The slow path: only for such chunks. */
+function repairUtf8(bytes: Buffer, base: number, defects: Defect[]): Buffer {
+  const parts: Buffer[] = []
+  let length = 0
+  let from = 0
+  const add = (part: Buffer) => {
+    if (part.length === 0) return
+    parts.push(part)
+    length += part.length
+  }
+  for (let i = 0; i < bytes.length; ) {
+    const step = sequenceLength(bytes, i)
+    if (step > 0 && bytes[i] !== 0) {
+      i += step
+      continue
+    }
+    add(bytes.subarray(from, i))
+    defects.push({ at: base + length, kind: step < 0 ? 'undecodable' : 'nul' })
+    if (step < 0) add(replacement)
+    i += Math.abs(step)
+    from = i
+  }
+  add(bytes.subarray(from))
+  return Buffer.concat(parts, length)
+}
+
+/** The same for text that is decoded already: NULs, lone surrogates and, where `marked`, U+FFFD itself are defects. */
+function repairText(text: string, base: number, defects: Defect[], marked = false): Buffer {
+  if (text.isWellFormed() && !text.includes('\0') && !(marked && text.includes('\uFFFD'))) {
+    return Buffer.from(text)
+  }
+  const parts: Buffer[] = []
+  let length = 0
+  let from = 0
+  const add = (part: Buffer) => {
+    parts.push(part)
+    length += part.length
+  }
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    let lone = marked && code === 0xfffd
+    if (code >= 0xd800 && code <= 0xdfff) {
+      const next = text.charCodeAt(i + 1)
+      if (code < 0xdc00 && next >= 0xdc00 && next <= 0xdfff) {
+        i++
+        continue
+      }
+      lone = true
+    }
+    if (code !== 0 && !lone) continue
+    add(Buffer.from(text.slice(from, i)))
+    defects.push({ at: base + length, kind: lone ? 'undecodable' : 'nul' })
+    if (lone) add(replacement)
+    from = i + 1
+  }
+  add(Buffer.from(text.slice(from)))
+  return Buffer.concat(parts, length)
+}

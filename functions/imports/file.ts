@@ -1,0 +1,75 @@
+import { malformed } from '../_shared/refusal.ts'
+import { refuseBinary } from './binary.ts'
+import { columnNames, numberedColumns } from './columns.ts'
+import { type Dialect, detectDialect } from './dialect.ts'
+import { createCleaner, type Defect, detectEncoding, type Encoding } from './encoding.ts'
+import { peek } from './peek.ts'
+import { createRecordReader, type Row } from './records.ts'
+
+const headBytes = 64 * 1024
+/** A row is no longer than so many of the largest cells: what grows beyond is a quote that nobody closed. */
+const maxCellsOfRow = 16
+
+/** What the caller says of the file; what is missing is found out. */
+export interface FileFormat {
+  delimiter?: string | undefined
+  quote?: string | undefined
+  encoding?: Encoding | undefined
+  header: boolean
+}
+
+/** A file whose writing is known, ready to be read. */
+export interface OpenFile {
+  dialect: Dialect
+  defects: Defect[]
+  encoding(): Encoding
+  batches(): AsyncGenerator<Row[]>
+}
+
+/** Finds out how the file is written from its first bytes. */
+export async function openFile(
+  source: AsyncIterable<Uint8Array>,
+  format: FileFormat,
+  maxCellBytes: number,
+): Promise<OpenFile> {
+  const { head, bytes, ended } = await peek(source, headBytes)
+  const encoding = format.encoding ?? detectEncoding(head)
+  refuseBinary(head, encoding === 'utf-16le' || encoding === 'utf-16be')
+
+  const trial = createCleaner(encoding)
+  const text = trial.push(head).toString() + (ended ? trial.end().toString() : '')
+  if (ended && text.trim() === '') throw emptyFile()
+  const dialect = detectDialect(text, format)
+  const newline = text.includes('\r') && !text.includes('\n') ? '\r' : '\n'
+  const reader = createRecordReader(dialect, newline, maxCellsOfRow * maxCellBytes)
+  const cleaner = createCleaner(encoding)
+
+  async function* batches(): AsyncGenerator<Row[]> {
+    for await (const chunk of bytes) yield reader.push(cleaner.push(chunk))
+    yield reader.push(cleaner.end())
+    yield reader.end()
+  }
+  return { dialect, defects: cleaner.defects, encoding: cleaner.encoding, batches }
+}
+
+/** Reads up to the header, which gives the columns their names, and what of the rows came with it. */
+export async function readHeader(
+  rows: AsyncGenerator<Row[]>,
+  hasHeader: boolean,
+): Promise<{ columns: string[]; rest: Row[]; headerEnd: number }> {
+  for (let next = await rows.next(); !next.done; next = await rows.next()) {
+    const batch = next.value
+    const first = batch.find((row) => row.cells.some((cell) => cell.trim() !== ''))
+    if (!first) continue
+    const at = batch.indexOf(first)
+    if (!hasHeader) {
+      return { columns: numberedColumns(first.cells.length), rest: batch.slice(at), headerEnd: 0 }
+    }
+    return { columns: columnNames(first.cells), rest: batch.slice(at + 1), headerEnd: first.end }
+  }
+  throw emptyFile()
+}
+
+function emptyFile(): Error {
+  return malformed('file is empty', undefined, 'Send a header line and at least one row.')
+}

@@ -1,0 +1,177 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import {
+  changeSchema,
+  errorSchema,
+  idempotencySchema,
+  idSchema,
+  importListSchema,
+  importSchema,
+  issueListSchema,
+  issuesSchema,
+  jobAnswerSchema,
+  listSchema,
+  rowListSchema,
+  rowsSchema,
+  startSchema,
+  uploadSchema,
+} from './schemas.ts'
+
+function answer<Schema extends z.ZodType>(schema: Schema, description: string) {
+  return { description, content: { 'application/json': { schema } } }
+}
+
+const refusals = {
+  400: answer(errorSchema, 'Malformed request or file'),
+  401: answer(errorSchema, 'No credentials, or wrong ones'),
+  403: answer(errorSchema, 'The caller may not do this'),
+  404: answer(errorSchema, 'Not there, or not for the caller to see'),
+  409: answer(errorSchema, 'Wrong state'),
+  500: answer(errorSchema, 'Failure of the server'),
+}
+
+const security: Record<string, string[]>[] = [{ user: [] }, { secret: [] }]
+const file = { schema: {} }
+
+export const upload = createRoute({
+  method: 'post',
+  path: '/imports',
+  operationId: 'createImport',
+  summary: 'Upload a file and stage its rows',
+  description:
+    'CSV or tab-separated text, plain or gzip, as the body or as the part `file` of multipart/form-data. The parameters of a multipart upload may also be form fields before the file.',
+  security,
+  request: {
+    query: uploadSchema.partial({ dataset: true }),
+    headers: idempotencySchema,
+    body: {
+      required: true,
+      content: {
+        'text/csv': file,
+        'text/tab-separated-values': file,
+        'text/plain': file,
+        'application/gzip': file,
+        'application/octet-stream': file,
+        'multipart/form-data': {
+          schema: {
+            type: 'object',
+            required: ['file'],
+            properties: { file: { type: 'string', contentMediaType: 'text/csv' } },
+          },
+        },
+      },
+    },
+  },
+  responses: {
+    ...refusals,
+    200: answer(importSchema, 'The same Idempotency-Key was seen before: the import of then'),
+    201: answer(importSchema, 'The import'),
+    413: answer(errorSchema, 'Over a limit'),
+    415: answer(errorSchema, 'Not a text table'),
+    422: answer(errorSchema, 'The mapping does not fit the file'),
+  },
+})
+
+export const list = createRoute({
+  method: 'get',
+  path: '/imports',
+  operationId: 'listImports',
+  summary: 'Imports, the newest first',
+  security,
+  request: { query: listSchema },
+  responses: { ...refusals, 200: answer(importListSchema, 'A page of imports') },
+})
+
+export const get = createRoute({
+  method: 'get',
+  path: '/imports/{id}',
+  operationId: 'getImport',
+  summary: 'One import',
+  security,
+  request: { params: idSchema },
+  responses: { ...refusals, 200: answer(importSchema, 'The import') },
+})
+
+export const change = createRoute({
+  method: 'patch',
+  path: '/imports/{id}',
+  operationId: 'changeImport',
+  summary: 'Set mapping or options',
+  security,
+  request: {
+    params: idSchema,
+    body: { required: true, content: { 'application/json': { schema: changeSchema } } },
+  },
+  responses: {
+    ...refusals,
+    200: answer(importSchema, 'The import'),
+    422: answer(errorSchema, 'It does not fit'),
+  },
+})
+
+export const validate = start('validate', 'validateImport', 'Judge every row')
+export const commit = start('commit', 'commitImport', 'Apply the valid rows')
+
+function start<Action extends string>(action: Action, operationId: string, summary: string) {
+  return createRoute({
+    method: 'post',
+    path: `/imports/{id}/${action}` as const,
+    operationId,
+    summary,
+    security,
+    request: { params: idSchema, query: startSchema, headers: idempotencySchema },
+    responses: {
+      ...refusals,
+      200: answer(importSchema, 'With wait: the import, when the work was done in time'),
+      202: answer(z.union([jobAnswerSchema, importSchema]), 'The job; with wait, the import as it is'),
+    },
+  })
+}
+
+export const cancel = createRoute({
+  method: 'post',
+  path: '/imports/{id}/cancel',
+  operationId: 'cancelImport',
+  summary: 'Stop an import; what is applied stays',
+  security,
+  request: { params: idSchema },
+  responses: { ...refusals, 202: answer(importSchema, 'The import') },
+})
+
+export const rows = createRoute({
+  method: 'get',
+  path: '/imports/{id}/rows',
+  operationId: 'listImportRows',
+  summary: 'What became of the rows',
+  security,
+  request: { params: idSchema, query: rowsSchema },
+  responses: { ...refusals, 200: answer(rowListSchema, 'A page of rows') },
+})
+
+export const issues = createRoute({
+  method: 'get',
+  path: '/imports/{id}/issues',
+  operationId: 'listImportIssues',
+  summary: 'What was found in the rows',
+  security,
+  request: { params: idSchema, query: issuesSchema },
+  responses: { ...refusals, 200: answer(issueListSchema, 'A page of issues') },
+})
+
+export const failedCsv = createRoute({
+  method: 'get',
+  path: '/imports/{id}/failed.csv',
+  operationId: 'downloadFailedRows',
+  summary: 'The failed rows as they were sent, with the reasons',
+  security,
+  request: { params: idSchema },
+  responses: { ...refusals, 200: { description: 'A file', content: { 'text/csv': { schema: z.string() } } } },
+})
+
+export const description = createRoute({
+  method: 'get',
+  path: '/imports/openapi.json',
+  operationId: 'describe',
+  summary: 'This description',
+  security: [],
+  responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': { schema: {} } } } },
+})

@@ -1,0 +1,258 @@
+import { z } from '@hono/zod-openapi'
+import { encodings } from './encoding.ts'
+
+/** The shape of every error. */
+export const errorSchema = z
+  .object({
+    code: z.string().openapi({ description: 'SQLSTATE, or a name', example: '22023' }),
+    message: z.string(),
+    details: z.string().nullable(),
+    hint: z.string().nullable().openapi({ description: 'The way out' }),
+  })
+  .openapi('Error')
+
+export const modeSchema = z.enum(['insert', 'update', 'upsert', 'delete'])
+
+export const mappingSchema = z
+  .record(
+    z.string(),
+    z.union([
+      z.string(),
+      z.looseObject({
+        column: z.string().optional(),
+        columns: z.array(z.string()).optional(),
+        transforms: z.array(z.unknown()).optional(),
+        default: z.unknown().optional(),
+      }),
+    ]),
+  )
+  .openapi('Mapping', {
+    description: 'From field name to column name, or to { column | columns, transforms, default }',
+    example: { external_id: 'Customer no.', name: { column: 'Name', transforms: ['trim'] } },
+  })
+
+export const optionsSchema = z
+  .strictObject({
+    duplicates: z.enum(['error', 'keep_first', 'keep_last']).optional(),
+    on_error: z.enum(['skip', 'abort']).optional(),
+    blank: z.enum(['ignore', 'clear']).optional(),
+  })
+  .openapi('Options')
+
+const jobSchema = z
+  .looseObject({
+    id: z.uuid(),
+    job_type: z.string(),
+    status: z.string(),
+    phase: z.string().nullable().optional(),
+    import_id: z.uuid().nullable().optional(),
+    total: z.number().nullable().optional(),
+    done: z.number().nullable().optional(),
+    failed: z.number().nullable().optional(),
+    error: z.unknown().optional(),
+  })
+  .openapi('Job')
+
+const statusSchema = z.enum([
+  'receiving',
+  'staged',
+  'validating',
+  'validated',
+  'committing',
+  'completed',
+  'failed',
+  'cancelled',
+])
+
+/** An import, as `get_import` describes it. The database makes it; this is its documentation. */
+export const importSchema = z
+  .looseObject({
+    id: z.uuid(),
+    org_id: z.uuid(),
+    dataset: z.string(),
+    mode: z.string(),
+    source: z.string(),
+    status: statusSchema,
+    file_name: z.string().nullable(),
+    row_count: z.number().nullable(),
+    byte_size: z.number().nullable(),
+    content_hash: z.string().nullable().openapi({ description: 'SHA-256 of the file as it was sent' }),
+    columns: z.array(z.string()).nullable(),
+    format: z
+      .looseObject({ delimiter: z.string(), quote: z.string(), encoding: z.string(), header: z.boolean() })
+      .partial()
+      .nullable(),
+    sample: z.array(z.array(z.string().nullable())).nullable().optional(),
+    mapping: mappingSchema.nullable(),
+    suggested_mapping: z.unknown().nullable(),
+    options: optionsSchema.loose(),
+    counts: z.record(z.string(), z.number().nullable()),
+    issues: z.array(
+      z.looseObject({
+        code: z.string(),
+        severity: z.string(),
+        field: z.string().nullable(),
+        count: z.number(),
+      }),
+    ),
+    error: z.unknown().nullable(),
+    progress: z.unknown().nullable(),
+    job: jobSchema.nullable(),
+    initiated_by: z.uuid().nullable(),
+    created_at: z.string(),
+    staged_at: z.string().nullable(),
+    validated_at: z.string().nullable(),
+    finished_at: z.string().nullable(),
+  })
+  .openapi('Import')
+
+export const jobAnswerSchema = jobSchema
+export const importListSchema = z
+  .looseObject({ imports: z.array(importSchema), next_before: z.string().nullable() })
+  .openapi('ImportList')
+
+const issueSchema = z.looseObject({
+  field: z.string().nullable(),
+  severity: z.enum(['error', 'warning']),
+  code: z.string(),
+  message: z.string(),
+  value: z.string().nullable(),
+})
+
+export const rowListSchema = z
+  .array(
+    z.looseObject({
+      row_number: z.number(),
+      line_number: z.number(),
+      status: z.string(),
+      key: z.string().nullable(),
+      record_id: z.string().nullable(),
+      payload: z.record(z.string(), z.string().nullable()),
+      issues: z.array(issueSchema),
+    }),
+  )
+  .openapi('Rows')
+
+export const issueListSchema = z
+  .array(
+    issueSchema.extend({
+      id: z.number(),
+      row_number: z.number().nullable(),
+      line_number: z.number().nullable(),
+    }),
+  )
+  .openapi('Issues')
+
+/** JSON in a query parameter or a form field. */
+function json<Schema extends z.ZodType>(schema: Schema) {
+  return z
+    .string()
+    .transform((text, ctx) => {
+      try {
+        return JSON.parse(text) as unknown
+      } catch {
+        ctx.addIssue({ code: 'custom', message: 'is not valid JSON' })
+        return z.NEVER
+      }
+    })
+    .pipe(schema)
+}
+
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true')
+
+/** A separator by name, or as it is. */
+function separator(names: Record<string, string>) {
+  const accepted = [...Object.keys(names), ...Object.values(names)] as [string, ...string[]]
+  return z.enum(accepted).transform((text) => names[text] ?? text)
+}
+
+const delimiterSchema = separator({ comma: ',', semicolon: ';', tab: '\t', pipe: '|' })
+const quoteSchema = separator({ double: '"', single: "'" })
+
+export const waitSchema = z.coerce
+  .number()
+  .min(0)
+  .max(30)
+  .default(0)
+  .openapi({ type: 'number', description: 'Hold the answer for so many seconds, until the work is done' })
+
+const optionShape = optionsSchema.shape
+
+/** The parameters of an upload, in the query or as form fields before the file. */
+export const uploadSchema = z.object({
+  dataset: z.string().min(1).openapi({ example: 'customers' }),
+  mode: modeSchema.optional(),
+  org_id: z.uuid().optional().openapi({ description: 'For the service, which belongs to no organization' }),
+  filename: z.string().min(1).max(500).optional(),
+  review: flag.default(true).openapi({
+    description: 'false: validate and commit without a stop',
+    type: 'boolean',
+    default: true,
+  }),
+  wait: waitSchema,
+  mapping: json(mappingSchema).optional().openapi({ type: 'string', description: 'JSON, see Mapping' }),
+  options: json(optionsSchema).optional().openapi({ type: 'string', description: 'JSON, see Options' }),
+  duplicates: optionShape.duplicates,
+  on_error: optionShape.on_error,
+  blank: optionShape.blank,
+  delimiter: delimiterSchema.optional().openapi({
+    type: 'string',
+    enum: ['comma', 'semicolon', 'tab', 'pipe', ',', ';', '\t', '|'],
+    description: 'Found out when not given',
+  }),
+  quote: quoteSchema.optional().openapi({
+    type: 'string',
+    enum: ['double', 'single', '"', "'"],
+    description: 'Found out when not given',
+  }),
+  encoding: z.enum(encodings).optional().openapi({ description: 'Found out when not given' }),
+  header: flag.default(true).openapi({
+    description: 'false: the first line is a row, and the columns are column_1, column_2, …',
+    type: 'boolean',
+    default: true,
+  }),
+})
+export type UploadParameters = z.output<typeof uploadSchema>
+
+export const idSchema = z.object({ id: z.uuid().openapi({ param: { name: 'id', in: 'path' } }) })
+export const idempotencySchema = z.object({
+  'idempotency-key': z.string().min(1).max(200).optional().openapi({
+    description: 'Makes it safe to send the request again',
+  }),
+})
+export const startSchema = z.object({ wait: waitSchema })
+export const changeSchema = z.strictObject({
+  mapping: mappingSchema.optional(),
+  options: optionsSchema.optional(),
+})
+export const listSchema = z.object({
+  dataset: z.string().optional(),
+  status: statusSchema.optional(),
+  before: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .openapi({ description: 'next_before of the page before' }),
+  limit: z.coerce.number().int().min(1).max(200).optional().openapi({ type: 'integer' }),
+})
+const pageSize = z.coerce.number().int().min(1).max(1000).optional().openapi({ type: 'integer' })
+export const rowsSchema = z.object({
+  status: z.string().optional().openapi({ example: 'failed' }),
+  after: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .openapi({ description: 'The last row_number of the page before' }),
+  limit: pageSize,
+})
+export const issuesSchema = z.object({
+  after: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .openapi({ type: 'integer', description: 'The last id of the page before' }),
+  code: z.string().optional(),
+  severity: z.enum(['error', 'warning']).optional(),
+  limit: pageSize,
+})

@@ -1,0 +1,202 @@
+import { Buffer } from 'node:buffer'
+import { connection, type Transaction } from '../_shared/connection.ts'
+import { malformed, tooLarge } from '../_shared/refusal.ts'
+import { type Copy, openCopy } from './copy.ts'
+import { copyArray, copyField } from './copy-text.ts'
+import type { Defect } from './encoding.ts'
+import { type FileFormat, type OpenFile, openFile, readHeader } from './file.ts'
+import type { Limits } from './ingest.ts'
+import type { Row } from './records.ts'
+import { encodingIssues, fitCells, type RowIssue, takeDefects } from './row-issues.ts'
+import type { Upload } from './upload.ts'
+
+/** Lines are sent in blocks of about this many characters. */
+const blockLength = 128 * 1024
+/** So many issues are kept before they are written between two blocks of rows. */
+const maxBufferedIssues = 5_000
+const sampleRows = 20
+const maxSampleLength = 1_000
+
+const copyRows = 'copy private.import_rows (staged_on, batch_id, row_number, line_number, cells) from stdin'
+const copyIssues =
+  'copy private.import_issues (staged_on, batch_id, row_number, field, severity, code, message, value, origin) from stdin'
+
+/** Streams a file into the staged rows of an import, in one transaction: all of it, or nothing. */
+export async function stageFile(
+  importId: string,
+  upload: Upload,
+  format: FileFormat,
+  review: boolean,
+  { max_cell_bytes }: Limits,
+): Promise<void> {
+  const file = await openFile(upload.bytes, format, max_cell_bytes)
+  const rows = file.batches()
+  try {
+    await stageInTransaction(importId, upload, file, rows, format.header, review)
+  } finally {
+    // Lets go of the body after a failure. Not awaited: a read that is under way may last.
+    rows.return(undefined).catch(() => {})
+  }
+}
+
+async function stageInTransaction(
+  importId: string,
+  upload: Upload,
+  file: OpenFile,
+  rows: AsyncGenerator<Row[]>,
+  header: boolean,
+  review: boolean,
+): Promise<void> {
+  const { columns, rest, headerEnd } = await readHeader(rows, header)
+  takeDefects(file.defects, headerEnd)
+  await connection().begin(async (tx) => {
+    await tx.unsafe("set local role sluice_ingest; set local statement_timeout = '1h'").simple()
+    const begun = await beginIngest(tx, importId, columns, review)
+    const staged = await stageRows(tx, { importId, columns, defects: file.defects, ...begun }, rest, rows)
+    await upload.finish()
+    const described = { ...file.dialect, encoding: file.encoding(), header }
+    await tx`
+      select private.finish_ingest(
+        ${importId}::uuid, array(select jsonb_array_elements_text(${JSON.stringify(columns)}::text::jsonb)),
+        ${staged.count}::integer, ${upload.size()}::bigint, ${upload.hash()}::text,
+        ${JSON.stringify(staged.sample)}::text::jsonb, ${JSON.stringify(described)}::text::jsonb)`
+  })
+}
+
+/** What the database says of an import that is about to come in. The limits are those of its organization. */
+interface Begun {
+  stagedOn: string
+  maxRows: number
+  maxCellBytes: number
+}
+
+async function beginIngest(
+  tx: Transaction,
+  importId: string,
+  columns: string[],
+  review: boolean,
+): Promise<Begun> {
+  const [begun] = await tx<{ staged_on: string; max_rows: string; max_cell_bytes: number }[]>`
+    select b.staged_on::text, b.max_rows, b.max_cell_bytes
+    from private.begin_ingest(
+      ${importId}::uuid, array(select jsonb_array_elements_text(${JSON.stringify(columns)}::text::jsonb)),
+      ${review}::boolean) as b`
+  if (!begun) throw new Error('begin_ingest gave no row')
+  return { stagedOn: begun.staged_on, maxRows: Number(begun.max_rows), maxCellBytes: begun.max_cell_bytes }
+}
+
+interface Target extends Begun {
+  importId: string
+  columns: string[]
+  defects: Defect[]
+}
+
+type Sample = (string | null)[][]
+
+async function stageRows(
+  tx: Transaction,
+  { importId, stagedOn, columns, maxRows, maxCellBytes, defects }: Target,
+  first: Row[],
+  batches: AsyncGenerator<Row[]>,
+): Promise<{ count: number; sample: Sample }> {
+  const prefix = `${stagedOn}\t${importId}\t`
+  const sample: Sample = []
+  let count = 0
+  let lines = ''
+  let issueLines: string[] = []
+  let rowStart = 0
+  let copy: Copy | undefined
+
+  function add(row: Row): void {
+    const bytes = row.end - rowStart
+    rowStart = row.end
+    if (isBlank(row, columns)) {
+      takeDefects(defects, row.end)
+      return
+    }
+    count++
+    if (count > maxRows) throw tooManyRows(maxRows)
+    if (bytes > maxCellBytes) refuseLargeCell(row, columns, maxCellBytes)
+
+    let cells: (string | null)[] = row.cells
+    if (cells.length !== columns.length || (defects[0] && defects[0].at < row.end)) {
+      const issues: RowIssue[] = []
+      cells = fitCells(cells, columns, issues)
+      encodingIssues(takeDefects(defects, row.end), cells, columns, issues)
+      for (const issue of issues) issueLines.push(issueLine(prefix, count, issue))
+    }
+    if (sample.length < sampleRows) {
+      sample.push(cells.map((cell) => cell?.slice(0, maxSampleLength).toWellFormed() ?? null))
+    }
+    lines += `${prefix}${count}\t${row.line}\t${copyArray(cells)}\n`
+  }
+
+  try {
+    for (let batch = first; ; ) {
+      for (const row of batch) {
+        add(row)
+        if (lines.length < blockLength) continue
+        copy ??= await openCopy(tx, copyRows)
+        await copy.write(lines)
+        lines = ''
+      }
+      if (issueLines.length >= maxBufferedIssues) await writeIssues()
+      const next = await batches.next()
+      if (next.done) break
+      batch = next.value
+    }
+    if (count === 0) {
+      throw malformed(
+        'file has no data rows',
+        'it has a header only',
+        'Send a header line and at least one row.',
+      )
+    }
+    copy ??= await openCopy(tx, copyRows)
+    if (lines) await copy.write(lines)
+    await copy.end()
+    copy = undefined
+    lines = ''
+    if (issueLines.length > 0) await writeIssues()
+  } catch (cause) {
+    copy?.abort(cause)
+    throw cause
+  }
+  return { count, sample }
+
+  /** A connection does one COPY at a time: that of the rows ends before that of the issues, and begins anew after it. */
+  async function writeIssues(): Promise<void> {
+    await copy?.end()
+    copy = await openCopy(tx, copyIssues)
+    await copy.write(issueLines.join(''))
+    await copy.end()
+    copy = undefined
+    issueLines = []
+  }
+}
+
+/** csv-parse passes over empty lines; one of spaces alone is as blank, unless the file has one column only. */
+function isBlank(row: Row, columns: string[]): boolean {
+  return row.cells.length === 1 && columns.length > 1 && row.cells[0]?.trim() === ''
+}
+
+function tooManyRows(limit: number): Error {
+  return tooLarge('file has too many rows', `the limit is ${limit}`, 'Split the file into several imports.')
+}
+
+function refuseLargeCell(row: Row, columns: string[], limit: number): void {
+  for (const [index, cell] of row.cells.entries()) {
+    const bytes = Buffer.byteLength(cell)
+    if (bytes <= limit) continue
+    throw tooLarge(
+      'cell is too large',
+      `record that begins in line ${row.line}, column ${index + 1} (${columns[index] ?? 'beyond the header'}): ${bytes} bytes, the limit is ${limit}`,
+      'Shorten the cell, or look for a quote that is never closed.',
+    )
+  }
+}
+
+function issueLine(prefix: string, rowNumber: number, issue: RowIssue): string {
+  const fields = [issue.field, issue.severity, issue.code, issue.message, issue.value].map(copyField)
+  return `${prefix}${rowNumber}\t${fields.join('\t')}\tingest\n`
+}

@@ -1,0 +1,206 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { Refusal } from '../../../functions/_shared/refusal.ts'
+import { importsApp } from '../../../functions/imports/app.ts'
+import { openApiDocument } from '../../../functions/imports/openapi.ts'
+
+const id = '6f9619ff-8b86-4d01-b42d-00cf4fc964ff'
+const app = importsApp()
+
+/** Sends a request to the function with a database that answers as told, and says what it was asked. */
+async function send(
+  method: string,
+  path: string,
+  options: { body?: string; answers?: Record<string, unknown> } = {},
+) {
+  const calls: [string, Record<string, unknown>][] = []
+  const db = async (rpc: string, args: Record<string, unknown>) => {
+    calls.push([rpc, JSON.parse(JSON.stringify(args))])
+    const answer = options.answers?.[rpc]
+    if (answer instanceof Error) throw answer
+    return answer ?? { id, status: 'staged', columns: ['a'], job: null }
+  }
+  const headers =
+    options.body === undefined
+      ? undefined
+      : { 'content-type': options.body === 'text' ? 'text/plain' : 'application/json' }
+  const request = new Request(`http://localhost${path}`, { method, headers, body: options.body })
+  const response = await app.fetch(request, { db })
+  const text = await response.text()
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: text ? JSON.parse(text) : null,
+    calls,
+  }
+}
+
+describe('routes', () => {
+  it.each([
+    ['GET', `/imports/${id}`, 'get_import', { import_id: id }, 200],
+    ['GET', `/functions/v1/imports/${id}/`, 'get_import', { import_id: id }, 200],
+    [
+      'GET',
+      '/imports?dataset=customers&limit=5',
+      'list_imports',
+      { dataset: 'customers', page_size: 5 },
+      200,
+    ],
+    ['POST', `/imports/${id}/validate`, 'validate_import', { import_id: id }, 202],
+    ['POST', `/imports/${id}/commit`, 'commit_import', { import_id: id }, 202],
+    ['POST', `/imports/${id}/cancel`, 'cancel_import', { import_id: id }, 202],
+    [
+      'GET',
+      `/imports/${id}/rows?status=failed&after=7&limit=2`,
+      'list_import_rows',
+      { import_id: id, status: 'failed', after_row: 7, page_size: 2 },
+      200,
+    ],
+    [
+      'GET',
+      `/imports/${id}/issues?code=required&severity=error&after=3`,
+      'list_import_issues',
+      { import_id: id, code: 'required', severity: 'error', after_id: 3 },
+      200,
+    ],
+  ])('%s %s calls %s', async (method, path, rpc, args, status) => {
+    const answer = await send(method, path)
+    expect(answer.calls).toEqual([[rpc, args]])
+    expect(answer.status).toBe(status)
+  })
+
+  it('PATCH sets mapping and options', async () => {
+    const change = {
+      mapping: { name: 'Name', email: { column: 'Mail', transforms: ['trim'] } },
+      options: { blank: 'clear' },
+    }
+    const answer = await send('PATCH', `/imports/${id}`, { body: JSON.stringify(change) })
+    expect(answer.calls).toEqual([['set_import_mapping', { import_id: id, ...change }]])
+    expect(answer.status).toBe(200)
+  })
+
+  it('wait answers with the import when the work is done', async () => {
+    const documents = [
+      { id, status: 'validating', job: { status: 'running' } },
+      { id, status: 'validated', job: { status: 'completed' } },
+    ]
+    const answers = {
+      get get_import() {
+        return documents.length > 1 ? documents.shift() : documents[0]
+      },
+    }
+    const done = await send('POST', `/imports/${id}/validate?wait=5`, { answers })
+    expect(done).toMatchObject({ status: 200, body: { status: 'validated' } })
+    const stillRunning = { get_import: { id, status: 'committing', job: { status: 'running' } } }
+    const late = await send('POST', `/imports/${id}/commit?wait=0.3`, { answers: stillRunning })
+    expect(late).toMatchObject({ status: 202, body: { status: 'committing' } })
+  })
+})
+
+describe('errors', () => {
+  const shape = { code: expect.any(String), message: expect.any(String) }
+
+  it.each([
+    ['GET', '/imports/not-an-id', undefined, 400, '22023'],
+    ['GET', '/imports?limit=0', undefined, 400, '22023'],
+    ['POST', `/imports/${id}/commit?wait=31`, undefined, 400, '22023'],
+    ['PATCH', `/imports/${id}`, '{"mapping": 1}', 400, '22023'],
+    ['PATCH', `/imports/${id}`, '{"unknown": 1}', 400, '22023'],
+    ['PATCH', `/imports/${id}`, '{', 400, '22023'],
+    ['PATCH', `/imports/${id}`, 'text', 415, 'PT415'],
+    ['GET', '/elsewhere', undefined, 404, 'PT404'],
+    ['GET', `/imports/${id}/nothing`, undefined, 404, 'PT404'],
+    ['DELETE', `/imports/${id}`, undefined, 405, 'PT405'],
+    ['GET', `/imports/${id}/commit`, undefined, 405, 'PT405'],
+  ])('%s %s %s: %i', async (method, path, body, status, code) => {
+    const answer = await send(method, path, body === undefined ? {} : { body })
+    expect(answer.status).toBe(status)
+    expect(answer.body).toMatchObject({ ...shape, code })
+    expect(Object.keys(answer.body).sort()).toEqual(['code', 'details', 'hint', 'message'])
+    expect(answer.calls).toEqual([])
+  })
+
+  it('passes on what the database refuses', async () => {
+    const refusal = new Refusal(409, 'PT409', 'wrong state', 'import is completed', 'Start a new import.')
+    const answer = await send('POST', `/imports/${id}/commit`, { answers: { commit_import: refusal } })
+    expect(answer.status).toBe(409)
+    expect(answer.body).toEqual({
+      code: 'PT409',
+      message: 'wrong state',
+      details: 'import is completed',
+      hint: 'Start a new import.',
+    })
+  })
+
+  it('says nothing of what nobody foresaw', async () => {
+    const { error } = console
+    console.error = () => {}
+    const answer = await send('GET', `/imports/${id}`, {
+      answers: { get_import: new Error('password=secret') },
+    })
+    console.error = error
+    expect(answer.status).toBe(500)
+    expect(answer.body).toEqual({ code: 'XX000', message: 'unexpected error', details: null, hint: null })
+  })
+})
+
+describe('description', () => {
+  const document = openApiDocument(app)
+
+  it('is OpenAPI 3.1 and has every route', () => {
+    expect(document.openapi).toBe('3.1.0')
+    const described = Object.entries(document.paths ?? {}).flatMap(([path, item]) =>
+      Object.keys(item ?? {}).map(
+        (method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+      ),
+    )
+    const served = app.routes
+      .filter((route) => route.method !== 'ALL')
+      .map((route) => `${route.method} ${route.path}`)
+    expect(described.sort()).toEqual([...new Set(served), 'GET /imports/openapi.json'].sort())
+    expect(described).toHaveLength(11)
+  })
+
+  it('resolves all its references and names each operation once', () => {
+    const text = JSON.stringify(document)
+    for (const [, name] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      expect(document.components?.schemas).toHaveProperty(name as string)
+    }
+    const ids = [...text.matchAll(/"operationId":"(\w+)"/g)].map((match) => match[1])
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  it('says of every parameter where it is', () => {
+    const upload = document.paths?.['/imports']?.post
+    const names = (upload?.parameters ?? []).map(
+      (parameter) => 'name' in parameter && `${parameter.in} ${parameter.name}`,
+    )
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'query dataset',
+        'query mode',
+        'query review',
+        'query wait',
+        'header idempotency-key',
+      ]),
+    )
+  })
+})
+
+describe('deno.json', () => {
+  it('names the versions of package.json', () => {
+    const root = join(import.meta.dirname, '../../..')
+    const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'))
+    const { dependencies } = read('package.json') as { dependencies: Record<string, string> }
+    const { imports } = read('functions/imports/deno.json') as { imports: Record<string, string> }
+    for (const [specifier, target] of Object.entries(imports)) {
+      const name = Object.keys(dependencies).find(
+        (known) => specifier === known || specifier.startsWith(`${known}/`),
+      )
+      const subpath = specifier.slice(name?.length ?? 0)
+      expect(target).toBe(`npm:${name}@${dependencies[name ?? '']}${subpath}`)
+    }
+  })
+})

@@ -1,0 +1,45 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+
+type Entry = { fetch(request: Request): Promise<Response> }
+let entry: Entry
+
+beforeAll(async () => {
+  process.env.SUPABASE_URL = 'http://127.0.0.1:1'
+  process.env.SUPABASE_PUBLISHABLE_KEYS = '{"default":"sb_publishable_test"}'
+  process.env.SUPABASE_SECRET_KEYS = '{"default":"sb_secret_test"}'
+  process.env.SUPABASE_JWKS = '{"keys":[]}'
+  entry = (await import('../../../functions/imports/index.ts')).default
+})
+
+describe('the entry', () => {
+  it.each<Record<string, string>>([
+    {},
+    { apikey: 'sb_publishable_test' },
+    { authorization: 'Bearer nonsense' },
+  ])('refuses %j in the shape of all errors', async (headers) => {
+    const response = await entry.fetch(new Request('http://localhost/functions/v1/imports', { headers }))
+    expect(response.status).toBe(401)
+    expect(response.headers.get('access-control-allow-origin')).toBe('*')
+    expect(await response.json()).toEqual({
+      code: expect.any(String),
+      message: expect.any(String),
+      details: null,
+      hint: expect.anything(),
+    })
+  })
+
+  it.each(['/functions/v1/imports/openapi.json', '/imports/openapi.json'])(
+    'describes itself at %s',
+    async (path) => {
+      const response = await entry.fetch(new Request(`http://localhost${path}`))
+      expect(response.status).toBe(200)
+      expect(await response.json()).toMatchObject({ openapi: '3.1.0' })
+    },
+  )
+
+  it('answers a preflight, Idempotency-Key included', async () => {
+    const response = await entry.fetch(new Request('http://localhost/imports', { method: 'OPTIONS' }))
+    expect(response.status).toBe(204)
+    expect(response.headers.get('access-control-allow-headers')).toContain('idempotency-key')
+  })
+})
