@@ -292,8 +292,9 @@ end;
 $$;
 
 -- Asks a job to stop: waiting tasks go at once, those in flight end and the last of them ends the job.
+-- False: it had ended already.
 create function private.cancel_job(p_job_id uuid)
-returns void
+returns boolean
 language plpgsql volatile
 security invoker
 set search_path = ''
@@ -303,7 +304,7 @@ begin
   set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
   where j.id = p_job_id and j.status in ('pending', 'queued', 'running');
   if not found then
-    return;
+    return false;
   end if;
 
   -- Skipped: being claimed at this moment. Its worker sees the request before it does anything.
@@ -317,6 +318,7 @@ begin
   if not exists (select from public.sync_job_queue as q where q.job_id = p_job_id) then
     perform private.end_job(p_job_id, 'cancelled');
   end if;
+  return true;
 end;
 $$;
 

@@ -321,7 +321,7 @@ create policy import_batches_select_viewer on public.import_batches
 create policy import_sessions_select_own on public.import_sessions
   for select to authenticated
   using (
-    created_by = (select auth.uid())
+    (created_by = (select auth.uid()) and org_id = any (array(select private.org_ids('viewer'))))
     or (created_by is null and org_id = any (array(select private.org_ids('admin'))))
   );
 

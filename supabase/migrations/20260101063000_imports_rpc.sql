@@ -611,8 +611,10 @@ begin
     if v_job is not null then
       select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
       perform private.require_import_right(v_batch);
-      perform private.cancel_job(v_job);
-      return;
+      if private.cancel_job(v_job) then
+        return;
+      end if;
+      continue; -- it ended meanwhile, and another may have begun
     end if;
 
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
