@@ -815,9 +815,7 @@ begin
     a.record_id,
     (select jsonb_object_agg(c.name, r.cells[c.position]) from unnest(v_batch.columns) with ordinality as c (name, position)),
     coalesce(w.issues, '[]')
-  from unnest(v_numbers) as n (row_number)
-  join private.import_rows as r
-    on r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number = n.row_number
+  from private.import_rows as r
   left join private.import_outcomes as o
     on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
   left join acted as a on a.row_number = r.row_number
@@ -829,6 +827,7 @@ begin
     from private.import_issues as i
     where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number
   ) as w on true
+  where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number = any (v_numbers)
   order by r.row_number;
 end;
 $$;
