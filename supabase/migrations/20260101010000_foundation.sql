@@ -193,14 +193,14 @@ declare
   v_dropped   text[] := '{}';
 begin
   for v_partition in
-    select c.oid::regclass as name
+    select c.oid::regclass::text as name
     from pg_inherits as i
     join pg_class as c on c.oid = i.inhrelid
     where i.inhparent = p_parent
       and substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''([^'']+)''\)')::date <= p_before
   loop
     execute format('drop table %s', v_partition.name);
-    v_dropped := v_dropped || v_partition.name::text;
+    v_dropped := v_dropped || v_partition.name;
   end loop;
   return v_dropped;
 end;

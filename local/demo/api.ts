@@ -1,0 +1,144 @@
+import { createReadStream, statSync } from 'node:fs'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Endpoint } from './endpoint.ts'
+
+/** Somebody who is signed in. */
+export type Person = { email: string; token: string; organizationId: string }
+
+/** What is read here of the document of an import. */
+export type ImportDocument = {
+  id: string
+  status: string
+  row_count: number | null
+  mapping: Record<string, unknown> | null
+  counts: Record<'rows' | 'valid' | 'failed' | 'inserted' | 'updated' | 'unchanged' | 'pending', number>
+  issues: { code: string; severity: string; field: string | null; count: number }[]
+  error: { code: string; message: string } | null
+  progress: {
+    total: number
+    processed: number
+    items_per_minute: number | null
+    eta_seconds: number | null
+  } | null
+  job: { job_type: string; status: string } | null
+  created_at: string
+  staged_at: string | null
+  validated_at: string | null
+  finished_at: string | null
+}
+
+/** Signs a new person up and makes them an organization of their own. */
+export async function signUpWithOrganization(
+  at: Endpoint,
+  email: string,
+  organization: string,
+): Promise<Person> {
+  const password = crypto.randomUUID()
+  const signedUp = (await request(at, undefined, '/auth/v1/signup', { email, password })) as {
+    access_token: string
+  }
+  const person = { email, token: signedUp.access_token, organizationId: '' }
+  const slug = organization.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
+  const body = { name: organization, slug }
+  const { id } = (await request(at, person, '/rest/v1/rpc/create_organization', body)) as { id: string }
+  return { ...person, organizationId: id }
+}
+
+/** GET: the JSON that a path answers with. */
+export function get(at: Endpoint, person: Person, path: string): Promise<unknown> {
+  return request(at, person, path)
+}
+
+/** How many rows of a table the person can see. */
+export async function countRows(at: Endpoint, person: Person, table: string): Promise<number> {
+  const response = await fetch(`${at.url}/rest/v1/${table}?select=*`, {
+    method: 'HEAD',
+    headers: { apikey: at.publishableKey, authorization: `Bearer ${person.token}`, prefer: 'count=exact' },
+  })
+  const count = Number(response.headers.get('content-range')?.split('/')[1])
+  if (!response.ok || Number.isNaN(count))
+    throw new Error(`counting ${table} was refused with ${response.status}`)
+  return count
+}
+
+/** Posts a file of customers to be imported without a stop; ends when it is staged and the work has begun. */
+export async function upload(
+  at: Endpoint,
+  person: Person,
+  file: string,
+  fileName: string,
+  progress: (sentBytes: number, allBytes: number) => void,
+): Promise<ImportDocument> {
+  const size = statSync(file).size
+  let sent = 0
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of createReadStream(file, { highWaterMark: 256 * 1024 })) {
+      yield chunk
+      sent += chunk.length
+      progress(sent, size)
+    }
+  }
+  const query = new URLSearchParams({ dataset: 'customers', review: 'false', filename: fileName })
+  const response = await fetch(`${at.url}/functions/v1/imports?${query}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${person.token}`, 'content-type': 'text/csv' },
+    body: Readable.toWeb(Readable.from(chunks(), { objectMode: false })) as ReadableStream,
+    duplex: 'half',
+  } as RequestInit)
+  return (await answerOf(response, 'the upload')) as ImportDocument
+}
+
+/** Follows an import until it is over. Gives up when nothing has moved for a minute. */
+export async function follow(
+  at: Endpoint,
+  person: Person,
+  id: string,
+  progress: (document: ImportDocument) => void,
+): Promise<ImportDocument> {
+  let last = ''
+  let movedAt = performance.now()
+  for (;;) {
+    const document = (await get(at, person, `/functions/v1/imports/${id}`)) as ImportDocument
+    progress(document)
+    if (document.status === 'completed') return document
+    if (['failed', 'cancelled'].includes(document.status)) {
+      const { code, message } = document.error ?? { code: 'no code', message: 'it does not say why' }
+      throw new Error(`the import ended as ${document.status}: ${message} (${code})`)
+    }
+    const state = JSON.stringify([document.status, document.counts, document.progress?.processed])
+    if (state !== last) {
+      last = state
+      movedAt = performance.now()
+    } else if (performance.now() - movedAt > 60_000) {
+      throw new Error(
+        `the import has been ${document.status} for a minute and nothing moves: do the workers run?`,
+      )
+    }
+    await sleep(100)
+  }
+}
+
+async function request(
+  at: Endpoint,
+  person: Person | undefined,
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
+  const response = await fetch(at.url + path, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: {
+      apikey: at.publishableKey,
+      'content-type': 'application/json',
+      ...(person && { authorization: `Bearer ${person.token}` }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  })
+  return answerOf(response, path.split('?')[0] ?? path)
+}
+
+async function answerOf(response: Response, what: string): Promise<unknown> {
+  const text = await response.text()
+  if (response.ok) return JSON.parse(text)
+  throw new Error(`${what} was refused with ${response.status}: ${text}`)
+}
