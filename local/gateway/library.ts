@@ -1,0 +1,105 @@
+import './hush.ts'
+import { App, type Connection, setExperimental } from '@supabase/lite'
+import { createPostgresConnection } from '@supabase/lite/postgres'
+import type { Kysely } from 'kysely'
+import type { Options, PostgresType, Sql } from 'postgres'
+import { connections } from './connections.ts'
+import { answerAsPostgrest, noteErrors } from './errors.ts'
+import { alwaysTakeRole, readRoleLimits, setSessionAsPostgrest } from './sessions.ts'
+import { answerInPart, renameSignedUrl, unwrapUpload } from './storage-requests.ts'
+import { storedFiles } from './stored-files.ts'
+import { signAsHosted } from './tokens.ts'
+import { valueTypes } from './value-types.ts'
+
+/** The keys of a stack. */
+export type Keys = { jwtSecret: string; publishableKey: string; secretKey: string }
+
+/** The library's connection with the members that the corrections touch. Private ones: its version is pinned. */
+export type LiteConnection = {
+  kysely: Kysely<unknown>
+  driver: Sql
+  rlsState: string
+  applyJwtSessionContext(transaction: Kysely<unknown>, vars: RequestVars): Promise<void>
+  withContext<T>(
+    vars: RequestVars | undefined,
+    work: (db: Kysely<unknown>) => Promise<T>,
+    options?: object,
+  ): Promise<T>
+  clearSchemaCache(): Promise<void>
+}
+
+type RequestVars = {
+  auth?: { role?: string; uid?: unknown; jwt?: object }
+  storage?: { operation?: unknown }
+}
+
+/** `/rest/v1`, `/auth/v1` and `/storage/v1` over a database. */
+export type Lite = {
+  /** Makes the auth and storage schemas. Says nothing when it fails. */
+  ensureSystemSchemas(): Promise<void>
+  /** Reads tables, functions and role settings anew. */
+  reload(): Promise<void>
+  fetch(request: Request, context: { peerAddress: string | null }): Promise<Response>
+  close(): Promise<void>
+}
+
+/** The library as it comes: what the corrections are made to, and are compared with. */
+export function uncorrected(databaseUrl: string, keys: Keys, filesFolder: string, types = {}) {
+  setExperimental('storage', true) // The environment variable is read when the module loads: too early.
+  const connection = connect(databaseUrl, { max: 10, types })
+  const app = new App({
+    connection: connection as unknown as Connection,
+    auth: {
+      enabled: true,
+      jwt_secret: keys.jwtSecret,
+      publishable_key: keys.publishableKey,
+      secret_key: keys.secretKey,
+    },
+    api: { schemas: ['public'] },
+    storage: { enabled: true },
+    db: { migrations: { enabled: false } }, // The Supabase CLI keeps the history.
+  })
+  app._storageAdapter = storedFiles(filesFolder)
+  return { app, connection }
+}
+
+/** The library with its corrections: as much of PostgREST, GoTrue and Storage as the local stack needs. */
+export async function createLite(databaseUrl: string, keys: Keys, filesFolder: string): Promise<Lite> {
+  const { app, connection } = uncorrected(databaseUrl, keys, filesFolder, valueTypes)
+  const pool = connections(
+    10,
+    (onclose) => connect(databaseUrl, { max: 1, types: valueTypes, onclose }).driver,
+  )
+  Object.assign(connection.driver, { reserve: pool.reserve })
+  await app.init()
+
+  let limits = await readRoleLimits(connection)
+  alwaysTakeRole(connection)
+  setSessionAsPostgrest(connection, () => limits)
+  noteErrors(connection)
+
+  return {
+    ensureSystemSchemas: () => app.ensureSystemSchema(),
+    async reload() {
+      await connection.clearSchemaCache()
+      limits = await readRoleLimits(connection)
+    },
+    async fetch(original, context) {
+      const request = await unwrapUpload(original)
+      const path = new URL(request.url).pathname
+      const response = await answerAsPostgrest(path, () =>
+        answerInPart(request, () => app.fetch(request, context)),
+      )
+      return signAsHosted(request, await renameSignedUrl(request, response), keys.jwtSecret)
+    },
+    async close() {
+      await pool.close()
+      await connection.driver.end({ timeout: 0 })
+    },
+  }
+}
+
+function connect(url: string, options: Options<Record<string, PostgresType>>): LiteConnection {
+  const postgresOptions = { onnotice: () => {}, backoff: () => 0.1, ...options }
+  return createPostgresConnection({ url, postgresOptions }) as unknown as LiteConnection
+}

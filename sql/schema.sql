@@ -1,0 +1,7029 @@
+-- Generated from the migrations, to be read and compared, not run: npm run generate
+
+-- cluster/extensions/pg_cron.sql
+
+create extension "pg_cron";
+
+comment on extension "pg_cron" is 'stand-in for pg_cron: the tables and functions; the local stack runs the jobs';
+
+-- cluster/extensions/pg_trgm.sql
+
+create extension "pg_trgm" schema "extensions";
+
+comment on extension "pg_trgm" is 'text similarity measurement and index searching based on trigrams';
+
+-- cluster/extensions/pgcrypto.sql
+
+create extension "pgcrypto" schema "extensions";
+
+comment on extension "pgcrypto" is 'cryptographic functions';
+
+-- cluster/extensions/uuid-ossp.sql
+
+create extension "uuid-ossp" schema "extensions";
+
+comment on extension "uuid-ossp" is 'generate universally unique identifiers (UUIDs)';
+
+-- cluster/misc.sql
+
+select cron.schedule_in_database('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()', 'postgres', null, true);
+
+select cron.schedule_in_database('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()', 'postgres', null, true);
+
+select cron.schedule_in_database('jobs.work_1', '1 seconds', '
+do $body$
+declare
+  v_task_id bigint;
+  v_go_on   boolean := true;
+begin
+  perform set_config(''application_name'', ''sluice jobs.work_1'', false);
+  while v_go_on and clock_timestamp() < statement_timestamp() + interval ''45 seconds'' loop
+    v_task_id := private.claim_task();
+    commit;
+    if v_task_id is null then
+      perform pg_sleep(0.5);
+      commit;
+    else
+      v_go_on := private.run_task(v_task_id);
+      commit;
+      perform pg_advisory_unlock(private.task_lock_key(v_task_id));
+    end if;
+  end loop;
+end
+$body$ ', 'postgres', null, true);
+
+select cron.schedule_in_database('jobs.work_2', '1 seconds', '
+do $body$
+declare
+  v_task_id bigint;
+  v_go_on   boolean := true;
+begin
+  perform set_config(''application_name'', ''sluice jobs.work_2'', false);
+  while v_go_on and clock_timestamp() < statement_timestamp() + interval ''45 seconds'' loop
+    v_task_id := private.claim_task();
+    commit;
+    if v_task_id is null then
+      perform pg_sleep(0.5);
+      commit;
+    else
+      v_go_on := private.run_task(v_task_id);
+      commit;
+      perform pg_advisory_unlock(private.task_lock_key(v_task_id));
+    end if;
+  end loop;
+end
+$body$ ', 'postgres', null, true);
+
+select cron.schedule_in_database('maintenance.create_partitions', '7 * * * *', 'select private.create_all_partitions()', 'postgres', null, true);
+
+select cron.schedule_in_database('maintenance.purge_expired', '37 * * * *', 'select private.purge_expired()', 'postgres', null, true);
+
+-- schemas/auth/tables/users.sql
+
+create trigger _500_copy_email
+  after update of email on auth.users
+  for each row
+  when (((old.email)::text IS DISTINCT FROM (new.email)::text))
+  execute function private.tg_auth_users__copy_email();
+
+create trigger _500_create_profile
+  after insert on auth.users
+  for each row
+  execute function private.tg_auth_users__create_profile();
+
+-- schemas/private/functions/advance_commit.sql
+
+create or replace function private.advance_commit (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select true;
+$function$;
+
+revoke all on function "private"."advance_commit"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."advance_commit"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/advance_validation.sql
+
+create or replace function private.advance_validation (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+  v_set   integer := coalesce(substring(p_job.phase from '^duplicates_([0-9]+)$')::integer, 0) + 1;
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id;
+
+  if v_set > (select cardinality(p.duplicates_sql) from private.import_plans as p where p.batch_id = v_batch.id) then
+    return true;
+  end if;
+
+  update public.scheduled_jobs as j set phase = 'duplicates_' || v_set where j.id = p_job.id;
+  perform private.enqueue_tasks(p_job, 'duplicates_' || v_set, 0, private.duplicate_buckets(v_batch), 1);
+  return false;
+end;
+$function$;
+
+revoke all on function "private"."advance_validation"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."advance_validation"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/apply_rows.sql
+
+create or replace function private.apply_rows (
+  p_plan     private.import_plans,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns private.applied_range
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_patience constant interval := '20 seconds';
+  v_range   private.applied_range;
+  v_piece   private.applied_piece;
+  v_refused private.refused_row;
+  v_from    integer := p_from_row;
+  v_to      integer;
+  v_last    integer := p_from_row; -- the last refused row
+  v_width   integer := p_to_row - p_from_row;
+  v_merges  integer := 0;
+  v_again   integer; -- a row that somebody else inserted meanwhile: merged once more
+  v_until   timestamptz := clock_timestamp() + c_patience;
+begin
+  while v_from < p_to_row and (v_from = p_from_row or clock_timestamp() < v_until) loop
+    v_to := least(v_from + v_width, p_to_row);
+    v_merges := v_merges + 1;
+    begin
+      if v_merges = 1 then
+        execute p_plan.merge_sql into v_piece using p_plan.batch_id, v_from, v_to, p_plan.org_id;
+      else
+        execute format('execute apply_rows (%L, %s, %s, %L)', p_plan.batch_id, v_from, v_to, p_plan.org_id) into v_piece;
+      end if;
+      if v_piece.overtaken_count > 0 then
+        raise exception using errcode = '40001', message = 'a record changed while it was imported';
+      end if;
+      set constraints all immediate; -- deferred ones speak here, where the row can be found
+
+      v_range.pieces := array_append(v_range.pieces, v_piece);
+      v_from  := v_to;
+      v_width := v_width * 2;
+    exception when others then
+      get stacked diagnostics
+        v_refused.sqlstate        = returned_sqlstate,
+        v_refused.message         = message_text,
+        v_refused.column_name     = column_name,
+        v_refused.constraint_name = constraint_name;
+
+      if not private.is_row_error(v_refused.sqlstate)
+        or (v_refused.sqlstate = '42501' and not private.has_table_right(p_plan)) then
+        raise;
+      end if;
+
+      if v_merges = 1 then
+        -- Prepared: a small merge takes longer to plan than to run. What an earlier error left is
+        -- still there: prepared statements survive a rollback.
+        if exists (select from pg_prepared_statements as s where s.name = 'apply_rows') then
+          deallocate apply_rows;
+        end if;
+        execute 'prepare apply_rows (uuid, integer, integer, uuid) as ' || p_plan.merge_sql;
+      end if;
+
+      if v_to - v_from > 1 then
+        v_width := greatest((v_to - v_from) / 4, 1);
+      elsif v_refused.constraint_name = p_plan.key_index and v_again is distinct from v_to then
+        v_again := v_to;
+      else
+        v_refused.row_number := v_to;
+        v_range.refused := array_append(v_range.refused, v_refused);
+        v_width := greatest(v_from - v_last, 1);
+        v_last  := v_to;
+        v_from  := v_to;
+      end if;
+    end;
+  end loop;
+
+  v_range.reached := v_from;
+  if p_plan.missing_sql is not null then
+    execute p_plan.missing_sql into v_range.missing using p_plan.batch_id, p_from_row, v_from, p_plan.org_id;
+  end if;
+  if v_merges > 1 then
+    deallocate apply_rows;
+  end if;
+  return v_range;
+end;
+$function$;
+
+revoke all on function "private"."apply_rows"(private.import_plans, integer, integer) from public;
+
+grant execute on function "private"."apply_rows"(private.import_plans, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/apply_rows_as_service.sql
+
+create or replace function private.apply_rows_as_service (
+  p_plan     private.import_plans,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns private.applied_range
+  language sql
+  set search_path to ''
+  set role to 'service_role'
+  set enable_hashjoin to 'off'
+  set enable_mergejoin to 'off'
+  set enable_seqscan to 'off'
+  set enable_bitmapscan to 'off'
+  set enable_material to 'off'
+  set jit to 'off'
+  set work_mem to '64MB'
+  set "TimeZone" to 'UTC'
+  set "DateStyle" to 'ISO, MDY'
+  AS $function$
+  select a.* from private.apply_rows(p_plan, p_from_row, p_to_row) as a;
+$function$;
+
+revoke all on function "private"."apply_rows_as_service"(private.import_plans, integer, integer) from public;
+
+grant execute on function "private"."apply_rows_as_service"(private.import_plans, integer, integer) to "postgres";
+
+-- schemas/private/functions/apply_rows_as_user.sql
+
+create or replace function private.apply_rows_as_user (
+  p_plan     private.import_plans,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns private.applied_range
+  language sql
+  set search_path to ''
+  set role to 'authenticated'
+  set enable_hashjoin to 'off'
+  set enable_mergejoin to 'off'
+  set enable_seqscan to 'off'
+  set enable_bitmapscan to 'off'
+  set enable_material to 'off'
+  set jit to 'off'
+  set work_mem to '64MB'
+  set "TimeZone" to 'UTC'
+  set "DateStyle" to 'ISO, MDY'
+  AS $function$
+  select a.* from private.apply_rows(p_plan, p_from_row, p_to_row) as a;
+$function$;
+
+revoke all on function "private"."apply_rows_as_user"(private.import_plans, integer, integer) from public;
+
+grant execute on function "private"."apply_rows_as_user"(private.import_plans, integer, integer) to "postgres";
+
+-- schemas/private/functions/assume_claims.sql
+
+create or replace function private.assume_claims (
+  p_claims jsonb
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select
+    set_config('request.jwt.claims', p_claims::text, true),
+    set_config('request.jwt.claim.sub', coalesce(p_claims ->> 'sub', ''), true),
+    set_config('request.jwt.claim.role', coalesce(p_claims ->> 'role', ''), true);
+$function$;
+
+revoke all on function "private"."assume_claims"(jsonb) from public;
+
+grant execute on function "private"."assume_claims"(jsonb) to "postgres";
+
+-- schemas/private/functions/begin_ingest.sql
+
+create or replace function private.begin_ingest (
+  p_import_id uuid,
+  p_columns   text[],
+  p_review    boolean
+)
+  returns table (
+    staged_on      date,
+    max_rows       bigint,
+    max_cell_bytes integer,
+    max_columns    integer
+  )
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch   public.import_batches;
+  v_mapping jsonb;
+begin
+  perform pg_advisory_xact_lock(private.ingest_lock_key(p_import_id));
+
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import does not await a file',
+      detail  = format('import %s', p_import_id),
+      hint    = 'Start a new import.';
+  end if;
+
+  if cardinality(p_columns) > private.setting('imports.max_columns', v_batch.org_id)::integer then
+    raise exception using
+      errcode = 'PT413',
+      message = 'file has too many columns',
+      detail  = format('%s columns', cardinality(p_columns)),
+      hint    = format('At most %s are allowed.', private.setting('imports.max_columns', v_batch.org_id));
+  end if;
+
+  v_mapping := private.initial_mapping(v_batch, p_columns, private.suggest_mapping(v_batch.dataset, p_columns));
+  if not p_review then
+    perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
+  end if;
+
+  return query select
+    v_batch.staged_on,
+    private.setting('imports.max_rows', v_batch.org_id)::bigint,
+    private.setting('imports.max_cell_bytes', v_batch.org_id)::integer,
+    private.setting('imports.max_columns', v_batch.org_id)::integer;
+end;
+$function$;
+
+revoke all on function "private"."begin_ingest"(uuid, text[], boolean) from public;
+
+grant execute on function "private"."begin_ingest"(uuid, text[], boolean) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/cancel_import.sql
+
+create or replace function private.cancel_import (
+  p_import_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+  v_job   uuid;
+begin
+  loop
+    -- The job before the batch: in the order in which the workers lock them.
+    select j.id into v_job
+    from public.scheduled_jobs as j
+    where j.batch_id = p_import_id and j.status in ('pending', 'queued', 'running');
+    if v_job is not null then
+      select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
+      perform private.require_import_right(v_batch);
+      perform private.cancel_job(v_job);
+      return;
+    end if;
+
+    select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
+    perform private.require_import_right(v_batch);
+    exit when v_batch.status not in ('validating', 'committing'); -- else a job began meanwhile
+  end loop;
+
+  if v_batch.status in ('staged', 'validated') then
+    update public.import_batches as b set status = 'cancelled' where b.id = p_import_id;
+  elsif v_batch.status <> 'cancelled' then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is in another state',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = case v_batch.status when 'receiving' then 'Break off its upload.' else 'It is at its end.' end;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."cancel_import"(uuid) from public;
+
+grant execute on function "private"."cancel_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/cancel_job.sql
+
+create or replace function private.cancel_job (
+  p_job_id uuid
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  update public.scheduled_jobs as j
+  set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
+  where j.id = p_job_id and j.status in ('pending', 'queued', 'running');
+  if not found then
+    return;
+  end if;
+
+  -- Skipped: being claimed at this moment. Its worker sees the request before it does anything.
+  delete from public.sync_job_queue as q
+  where q.id in (
+    select w.id from public.sync_job_queue as w
+    where w.job_id = p_job_id and w.status in ('pending', 'held')
+    for update skip locked
+  );
+
+  if not exists (select from public.sync_job_queue as q where q.job_id = p_job_id) then
+    perform private.end_job(p_job_id, 'cancelled');
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."cancel_job"(uuid) from public;
+
+grant execute on function "private"."cancel_job"(uuid) to "postgres";
+
+-- schemas/private/functions/cancel_overdue_tasks.sql
+
+create or replace function private.cancel_overdue_tasks()
+  returns bigint
+  language sql
+  set search_path to ''
+  AS $function$
+  select count(*) filter (where pg_cancel_backend(l.pid))
+  from public.sync_job_queue as q
+  cross join lateral (select private.task_lock_key(q.id) as key) as k
+  join pg_locks as l
+    on l.locktype = 'advisory'
+    and l.objsubid = 1
+    and l.granted
+    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+    and l.pid = q.claimed_by
+    and (l.classid::bigint << 32 | l.objid::bigint) = k.key
+  where q.status = 'running'
+    and q.claimed_at < clock_timestamp() - make_interval(secs => private.setting('jobs.task_seconds')::integer);
+$function$;
+
+revoke all on function "private"."cancel_overdue_tasks"() from public;
+
+grant execute on function "private"."cancel_overdue_tasks"() to "postgres";
+
+-- schemas/private/functions/catalog_rules.sql
+
+create or replace function private.catalog_rules (
+  p_table  regclass,
+  p_column name
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_column pg_attribute;
+  v_rules  jsonb := '{}';
+  v_check  text;
+begin
+  select a.* into v_column from pg_attribute as a where a.attrelid = p_table and a.attname = p_column;
+
+  if exists (select from pg_enum as e where e.enumtypid = v_column.atttypid) then
+    v_rules := jsonb_build_object('one_of', (
+      select jsonb_agg(e.enumlabel order by e.enumsortorder) from pg_enum as e where e.enumtypid = v_column.atttypid
+    ));
+  elsif v_column.atttypid in ('varchar'::regtype, 'bpchar'::regtype) and v_column.atttypmod > 4 then
+    v_rules := jsonb_build_object('max_length', v_column.atttypmod - 4);
+  end if;
+
+  for v_check in
+    select pg_get_expr(c.conbin, c.conrelid)
+    from pg_constraint as c
+    where c.conrelid = p_table and c.contype = 'c' and c.conkey = array[v_column.attnum]
+    order by c.conname
+  loop
+    v_rules := v_rules || coalesce(private.check_rule(v_check, p_column), '{}');
+  end loop;
+  return v_rules;
+end;
+$function$;
+
+revoke all on function "private"."catalog_rules"(regclass, name) from public;
+
+grant execute on function "private"."catalog_rules"(regclass, name) to "postgres";
+
+-- schemas/private/functions/cell_expression.sql
+
+create or replace function private.cell_expression (
+  p_columns text[],
+  p_column  text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select format('nullif(btrim(r.cells[%s], %L), %L)', array_position(p_columns, p_column), e' \t\r\n\u00a0', '');
+$function$;
+
+revoke all on function "private"."cell_expression"(text[], text) from public;
+
+grant execute on function "private"."cell_expression"(text[], text) to "postgres";
+
+-- schemas/private/functions/check_rule.sql
+
+create or replace function private.check_rule (
+  p_expression text,
+  p_column     name
+)
+  returns jsonb
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  c_number constant text := '\(?''?(-?[0-9]+(?:\.[0-9]+)?)''?\)?(?:::[a-z ]+)?';
+  c_text   constant text := '''((?:[^'']|'''')*)''::text';
+  v_name   text := regexp_replace(format('%I', p_column), '([.*+?^$()\[\]{}|\\])', '\\\1', 'g');
+  v_parts  text[];
+begin
+  v_parts := regexp_match(p_expression, format('^\(%s >= %s\)$', v_name, c_number));
+  if v_parts is not null then
+    return jsonb_build_object('min', v_parts[1]::numeric);
+  end if;
+  v_parts := regexp_match(p_expression, format('^\(%s <= %s\)$', v_name, c_number));
+  if v_parts is not null then
+    return jsonb_build_object('max', v_parts[1]::numeric);
+  end if;
+  v_parts := regexp_match(p_expression, format('^\(\(%1$s >= %2$s\) AND \(%1$s <= %2$s\)\)$', v_name, c_number));
+  if v_parts is not null then
+    return jsonb_build_object('min', v_parts[1]::numeric, 'max', v_parts[2]::numeric);
+  end if;
+  v_parts := regexp_match(p_expression, format('^\((?:char_)?length\(%s\) <= ([0-9]+)\)$', v_name));
+  if v_parts is not null then
+    return jsonb_build_object('max_length', v_parts[1]::integer);
+  end if;
+  v_parts := regexp_match(p_expression, format('^\(%s ~ %s\)$', v_name, c_text));
+  if v_parts is not null then
+    return jsonb_build_object('pattern', replace(v_parts[1], '''''', ''''));
+  end if;
+  v_parts := regexp_match(p_expression, format('^\(%s = ANY \(ARRAY\[(.*)\]\)\)$', v_name));
+  if v_parts[1] ~ format('^%1$s(?:, %1$s)*$', c_text) then
+    return jsonb_build_object('one_of', (
+      select jsonb_agg(replace(m[1], '''''', '''')) from regexp_matches(v_parts[1], c_text, 'g') as m
+    ));
+  end if;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."check_rule"(text, name) from public;
+
+grant execute on function "private"."check_rule"(text, name) to "postgres";
+
+-- schemas/private/functions/claim_task.sql
+
+create or replace function private.claim_task()
+  returns bigint
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_worker_lost constant jsonb := '{"code": "57P01", "message": "worker lost"}';
+  v_candidate record;
+  v_task      public.sync_job_queue;
+  v_is_last   boolean;
+begin
+  for v_candidate in
+    with recursive waiting as ( -- the organizations in the queue, one index probe each
+      (
+        select q.org_id from public.sync_job_queue as q
+        where q.status in ('pending', 'running')
+        order by q.org_id limit 1
+      )
+      union all
+      select (
+        select q.org_id from public.sync_job_queue as q
+        where q.status in ('pending', 'running') and q.org_id > w.org_id
+        order by q.org_id limit 1
+      )
+      from waiting as w
+      where w.org_id is not null
+    )
+    select t.id, t.org_id
+    from waiting as w
+    left join private.organization_turns as o on o.org_id = w.org_id
+    cross join lateral (
+      select q.id, q.org_id, q.priority
+      from public.sync_job_queue as q
+      where q.org_id = w.org_id
+        and q.status in ('pending', 'running')
+        and q.next_attempt_at <= clock_timestamp()
+      order by q.priority, q.id
+      limit 64 -- more than there are workers: the first ones may be at work
+    ) as t
+    order by o.served_at nulls first, t.priority, t.id
+  loop
+    continue when not pg_try_advisory_lock(private.task_lock_key(v_candidate.id));
+
+    -- The list may be older than the lock: look again.
+    select q.* into v_task
+    from public.sync_job_queue as q
+    where q.id = v_candidate.id
+      and q.status in ('pending', 'running')
+      and q.next_attempt_at <= clock_timestamp()
+    for update skip locked;
+
+    if not found then
+      perform pg_advisory_unlock(private.task_lock_key(v_candidate.id));
+      continue;
+    end if;
+
+    if v_task.status = 'running' then
+      -- Its lock was free, so its last worker died with it. The last attempt is not given away:
+      -- a task that kills its backend comes to an end.
+      select v_task.attempts >= p.max_attempts into v_is_last
+      from public.scheduled_jobs as j
+      join public.sync_retry_policy as p on p.job_type = j.job_type
+      where j.id = v_task.job_id;
+
+      if v_is_last then
+        perform private.fail_task(v_task, c_worker_lost
+          || jsonb_build_object('details', format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)));
+        perform pg_advisory_unlock(private.task_lock_key(v_candidate.id));
+        continue;
+      end if;
+
+      insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail)
+      values (
+        v_task.org_id, v_task.job_id, v_task.id, v_task.attempts, c_worker_lost ->> 'code', c_worker_lost ->> 'message',
+        format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)
+      );
+    end if;
+
+    update public.sync_job_queue as q
+    set status = 'running', attempts = q.attempts + 1, claimed_by = pg_backend_pid(), claimed_at = clock_timestamp()
+    where q.id = v_task.id;
+
+    update public.scheduled_jobs as j
+    set status = 'running', started_at = clock_timestamp()
+    where j.id = v_task.job_id and j.status = 'pending';
+
+    insert into private.organization_turns as o (org_id, served_at)
+    values (v_task.org_id, clock_timestamp())
+    on conflict (org_id) do update set served_at = excluded.served_at;
+
+    return v_task.id;
+  end loop;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."claim_task"() from public;
+
+grant execute on function "private"."claim_task"() to "postgres";
+
+-- schemas/private/functions/classify_expression.sql
+
+create or replace function private.classify_expression (
+  p_expression text,
+  p_rules      jsonb,
+  p_columns    text[]
+)
+  returns text
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  v_rule      jsonb;
+  v_operand   text;
+  v_condition text;
+  v_branches  text := '';
+  v_else      text := 'null';
+begin
+  for v_rule in select jsonb_array_elements(p_rules) loop
+    if v_else <> 'null' or jsonb_typeof(v_rule -> 'then') is distinct from 'string'
+      or (v_rule ? 'column' and v_rule ->> 'column' <> all (p_columns)) then
+      return null;
+    end if;
+    v_operand := case
+      when v_rule ? 'column' then private.cell_expression(p_columns, v_rule ->> 'column')
+      else p_expression
+    end;
+    if v_rule - 'then' - 'column' = '{}' then
+      v_else := quote_literal(v_rule ->> 'then');
+      continue;
+    end if;
+    if (select count(*) from jsonb_object_keys(v_rule - 'then' - 'column')) <> 1 then
+      return null;
+    end if;
+    if v_rule ? 'matches' and jsonb_typeof(v_rule -> 'matches') = 'string' then
+      perform '' ~ (v_rule ->> 'matches'); -- 2201B when it is no regular expression
+    end if;
+    v_condition := case
+      when jsonb_typeof(v_rule -> 'equals') = 'string' then format('%s = %L', v_operand, v_rule ->> 'equals')
+      when jsonb_typeof(v_rule -> 'in') = 'array' then format('%s = any (%s)', v_operand, private.text_array(v_rule -> 'in'))
+      when jsonb_typeof(v_rule -> 'matches') = 'string' then format('%s ~ %L', v_operand, v_rule ->> 'matches')
+      when jsonb_typeof(v_rule -> 'blank') = 'boolean' then format('(%s is null) = %s', v_operand, v_rule ->> 'blank')
+      when jsonb_typeof(v_rule -> 'at_least') = 'number' then
+        format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric >= %2$s end', v_operand, v_rule ->> 'at_least')
+      when jsonb_typeof(v_rule -> 'at_most') = 'number' then
+        format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric <= %2$s end', v_operand, v_rule ->> 'at_most')
+    end;
+    if v_condition is null then
+      return null;
+    end if;
+    v_branches := v_branches || format(' when (%s) then %L', v_condition, v_rule ->> 'then');
+  end loop;
+  return case when v_branches = '' then null else format('case%s else %s end', v_branches, v_else) end;
+end;
+$function$;
+
+revoke all on function "private"."classify_expression"(text, jsonb, text[]) from public;
+
+grant execute on function "private"."classify_expression"(text, jsonb, text[]) to "postgres";
+
+-- schemas/private/functions/compile_duplicates.sql
+
+create or replace function private.compile_duplicates (
+  p_fields private.planned_field[],
+  p_policy text
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select format($q$
+insert into private.import_issues (staged_on, batch_id, row_number, field, severity, code, message, value, origin)
+select $1, $2, n.row_number, %L, %L, 'duplicate_in_file', 'same as row ' || d.kept, left(concat_ws(' ', %s), 200), 'validate'
+from (
+  select %s, array_agg(k._row) as row_numbers, %s(k._row) as kept
+  from (
+    select t._row, %s
+    from (
+      select r.row_number as _row, %s
+      from private.import_rows as r
+      where r.staged_on = $1 and r.batch_id = $2
+      offset 0
+    ) as t
+    offset 0
+  ) as k
+  where %s
+    and ($4 = 1 or (hash_record_extended(row(%s), 0) & 2147483647) %% $4 = $3)
+    and not exists (
+      select from private.import_issues as i
+      where i.staged_on = $1 and i.batch_id = $2 and i.row_number = k._row
+        and (i.severity = 'error' or i.code = 'duplicate_in_file')
+    )
+  group by %s
+  having count(*) > 1
+) as d
+cross join lateral unnest(d.row_numbers) as n (row_number)
+where n.row_number <> d.kept $q$,
+    string_agg(f.name, ', ' order by f.number),
+    case p_policy when 'error' then 'error' else 'warning' end,
+    string_agg(format('d._k%s', f.number), ', ' order by f.number),
+    string_agg(format('k._k%s', f.number), ', ' order by f.number),
+    case p_policy when 'keep_last' then 'max' else 'min' end,
+    string_agg(
+      case f.class when 'text' then format('t._%1$s as _k%1$s', f.number)
+        else format('case when pg_input_is_valid(t._%1$s, %2$L) then t._%1$s::%3$s end as _k%1$s', f.number, f.type, f.type)
+      end, ', ' order by f.number),
+    string_agg(format('%s as _%s', f.value, f.number), ', ' order by f.number),
+    string_agg(format('k._k%s is not null', f.number), ' and ' order by f.number),
+    string_agg(private.hashable(format('k._k%s', f.number), f.type_oid), ', ' order by f.number),
+    string_agg(format('k._k%s', f.number), ', ' order by f.number)
+  )
+  from unnest(p_fields) as f;
+$function$;
+
+revoke all on function "private"."compile_duplicates"(private.planned_field[], text) from public;
+
+grant execute on function "private"."compile_duplicates"(private.planned_field[], text) to "postgres";
+
+-- schemas/private/functions/compile_merge.sql
+
+create or replace function private.compile_merge (
+  p_dataset      public.datasets,
+  p_mode         public.import_mode,
+  p_blank        text,
+  p_fields       private.planned_field[],
+  p_hash_columns text[],
+  p_by_id        boolean
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_target  text := p_dataset.target::regclass::text;
+  v_others  private.planned_field[] := array(select f from unnest(p_fields) as f where not f.is_key order by f.number);
+  v_source  text;
+  v_order   text;
+  v_match   text;
+  v_actions text := '';
+  v_image   text := 'null::jsonb';
+  v_hash    text;
+begin
+  select
+    string_agg(format('(%s)::%s as %I', f.value, f.type, f.name), ', ' order by f.number),
+    string_agg(format('%I', f.name), ', ' order by f.number) filter (where f.is_key),
+    case when p_by_id then format('t.%I = s._id', p_dataset.id_column)
+      else format('t.%I = $4 and ', p_dataset.org_column) || string_agg(format('t.%1$I = s.%1$I', f.name), ' and ' order by f.number) filter (where f.is_key)
+    end
+  into v_source, v_order, v_match
+  from unnest(p_fields) as f;
+
+  select format('hash_record_extended(row(%s), 0)', string_agg(private.hashable(format('t.%I', a.attname), a.atttypid), ', ' order by h.position))
+  into v_hash
+  from unnest(p_hash_columns) with ordinality as h (name, position)
+  join pg_attribute as a on a.attrelid = v_target::regclass and a.attname = h.name;
+
+  if p_mode in ('update', 'upsert') and cardinality(v_others) > 0 then
+    select format('
+    when matched and t.%I = $4 and row(%s) is distinct from row(%s) then update set %s',
+      p_dataset.org_column,
+      string_agg(private.hashable(format('t.%I', f.name), f.type_oid), ', ' order by f.number),
+      string_agg(private.hashable(n.value, f.type_oid), ', ' order by f.number),
+      string_agg(format('%I = %s', f.name, n.value), ', ' order by f.number))
+    into v_actions
+    from unnest(v_others) as f
+    cross join lateral (
+      select case when p_blank = 'ignore' or f.not_null then format('coalesce(s.%1$I, t.%1$I)', f.name)
+        else format('s.%I', f.name) end as value
+    ) as n;
+    -- Only an update has a row that was replaced. xmax = xmin: it is the one that this statement
+    -- replaced, and not older than an edit that slipped in while the merge waited for the lock.
+    v_image := format('case merge_action() when ''UPDATE'' then (select to_jsonb(b) from %s as b where b.%I = t.%I and b.xmax = t.xmin) end',
+      v_target, p_dataset.id_column, p_dataset.id_column);
+  elsif p_mode = 'update' then
+    v_actions := '
+    when matched then do nothing';
+  end if;
+
+  if p_mode in ('insert', 'upsert') then
+    select v_actions || format('
+    when not matched then insert (%I, %s) values ($4, %s)',
+      p_dataset.org_column,
+      string_agg(format('%I', f.name), ', ' order by f.number),
+      string_agg(
+        case when f.default_sql is not null and (f.not_null or p_blank = 'ignore')
+          then format('coalesce(s.%I, %s)', f.name, f.default_sql) else format('s.%I', f.name) end, ', ' order by f.number))
+    into v_actions
+    from unnest(p_fields) as f;
+  elsif p_mode = 'delete' then
+    v_actions := format('
+    when matched and t.%I = $4 then delete', p_dataset.org_column);
+    v_image := 'to_jsonb(t)';
+    v_hash := 'null::bigint';
+  end if;
+
+  return format($q$
+with applied as (
+  merge into %s as t
+  using (
+    select r.row_number as _row, r.record_id as _id, %s
+    from private.staged_rows($1, $2, $3) as r
+    order by %s
+    offset 0
+  ) as s
+  on %s%s
+  returning merge_action() as action, s._row, t.%I as record_id, %s as row_hash, %s as image
+)
+select
+  array_agg(a._row) as row_numbers,
+  array_agg(case a.action when 'INSERT' then 'inserted' when 'UPDATE' then 'updated' else 'deleted' end::private.row_action) as actions,
+  array_agg(a.record_id) as record_ids,
+  array_agg(a.row_hash) as row_hashes,
+  array_agg(a.image) as images,
+  count(*) filter (where a.action = 'UPDATE' and a.image is null) as overtaken_count
+from applied as a $q$,
+    v_target, v_source, v_order, v_match, v_actions, p_dataset.id_column, v_hash, v_image);
+end;
+$function$;
+
+revoke all on function "private"."compile_merge"(public.datasets, public.import_mode, text, private.planned_field[], text[], boolean) from public;
+
+grant execute on function "private"."compile_merge"(public.datasets, public.import_mode, text, private.planned_field[], text[], boolean) to "postgres";
+
+-- schemas/private/functions/compile_plan.sql
+
+create or replace function private.compile_plan (
+  p_batch public.import_batches
+)
+  returns private.import_plans
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_dataset public.datasets;
+  v_target  regclass;
+  v_fields  private.planned_field[];
+  v_keys    private.planned_field[];
+  v_typed   text;
+  v_match   text;
+  v_by_id   boolean;
+  v_plan    private.import_plans;
+begin
+  perform private.require_mapped_fields(p_batch.dataset, p_batch.mode, p_batch.mapping);
+
+  select d.* into v_dataset from public.datasets as d where d.key = p_batch.dataset;
+  v_target := v_dataset.target::regclass;
+  v_fields := private.planned_fields(p_batch);
+  v_keys := array(select f from unnest(v_fields) as f where f.is_key order by f.number);
+
+  v_plan.batch_id := p_batch.id;
+  v_plan.org_id := p_batch.org_id;
+  v_plan.mode := p_batch.mode;
+  v_plan.target := v_target::text;
+  v_plan.compiled_at := clock_timestamp();
+
+  -- The index that makes the key unique, and whether its operators may look behind row level security.
+  select i.name, not i.is_leakproof into strict v_plan.key_index, v_by_id
+  from (
+    select
+      c.relname as name,
+      (
+        select bool_and(p.proleakproof)
+        from unnest(x.indclass[0:x.indnkeyatts - 1]) as k (opclass)
+        join pg_opclass as o on o.oid = k.opclass
+        join pg_amop as m on m.amopfamily = o.opcfamily and m.amopstrategy = 3
+          and m.amoplefttype = o.opcintype and m.amoprighttype = o.opcintype
+        join pg_operator as e on e.oid = m.amopopr
+        join pg_proc as p on p.oid = e.oprcode
+      ) as is_leakproof
+    from pg_index as x
+    join pg_class as c on c.oid = x.indexrelid
+    where x.indrelid = v_target and x.indisunique and x.indpred is null and x.indexprs is null
+      and x.indnkeyatts = cardinality(v_keys) + 1
+      and (
+        select bool_and(a.attname = v_dataset.org_column or a.attname in (select f.name from unnest(v_keys) as f))
+        from unnest(x.indkey[0:x.indnkeyatts - 1]) as k (attnum)
+        join pg_attribute as a on a.attrelid = x.indrelid and a.attnum = k.attnum
+      )
+    order by c.relname
+    limit 1
+  ) as i;
+
+  select array_agg(a.attname::text order by a.attnum) into v_plan.hash_columns
+  from pg_attribute as a
+  where a.attrelid = v_target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+
+  v_plan.validate_sql := private.compile_validation(v_target, v_fields, true);
+  v_plan.validate_bare_sql := private.compile_validation(v_target, v_fields, false);
+  if v_plan.validate_bare_sql = v_plan.validate_sql then
+    v_plan.validate_bare_sql := null;
+  end if;
+
+  v_plan.duplicates_sql := array[private.compile_duplicates(v_keys, p_batch.options ->> 'duplicates')] || array(
+    select private.compile_duplicates(array[f], 'error')
+    from unnest(v_fields) as f
+    where (f.rules -> 'unique_in_file')::boolean and not (f.is_key and cardinality(v_keys) = 1)
+    order by f.number
+  );
+
+  select
+    string_agg(format('(%s)::%s as %I', f.value, f.type, f.name), ', ' order by f.number),
+    format('t.%I = $5', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.name), '' order by f.number),
+    format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
+      'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
+  into v_typed, v_match, v_plan.keys_sql
+  from unnest(v_keys) as f;
+
+  v_plan.lookup_sql := case when v_by_id then format($q$
+select r.row_number, r.cells, t.%I
+from private.valid_rows($1, $2, $3, $4) as r
+cross join lateral (select %s offset 0) as k
+left join %s as t on %s $q$, v_dataset.id_column, v_typed, v_target, v_match) end;
+
+  v_plan.merge_sql := private.compile_merge(
+    v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_plan.hash_columns, v_by_id);
+
+  v_plan.missing_sql := case when p_batch.mode = 'update' then format($q$
+select coalesce(array_agg(s._row), '{}')
+from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as s
+where not exists (select from %s as t where %s) $q$,
+    v_typed, v_target,
+    case when v_by_id then format('t.%I = s._id', v_dataset.id_column)
+      else replace(replace(v_match, '$5', '$4'), ' = k.', ' = s.') end) end;
+
+  delete from private.import_plans as p where p.batch_id = p_batch.id;
+  insert into private.import_plans select v_plan.*;
+  return v_plan;
+end;
+$function$;
+
+revoke all on function "private"."compile_plan"(public.import_batches) from public;
+
+grant execute on function "private"."compile_plan"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/compile_validation.sql
+
+create or replace function private.compile_validation (
+  p_target regclass,
+  p_fields private.planned_field[],
+  p_checks boolean
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_branch    constant text := ' union all select %L, %L, %L, %s, null, null where %s';
+  f           private.planned_field;
+  v_check     record;
+  v_rule      record;
+  v_texts     text := '';
+  v_valid     text := '';
+  v_typed     text := '';
+  v_bad       text := 'false';
+  v_bad_typed text := 'false';
+  v_branches  text := '';
+  v_value     text;
+  v_shown     text;
+begin
+  foreach f in array p_fields loop
+    v_value := 't._' || f.number;
+    v_shown := v_value;
+    v_texts := v_texts || format(', %s as _%s', f.value, f.number);
+    if f.value <> f.source then
+      v_shown := v_value || '_sent';
+      v_texts := v_texts || format(', %s as _%s_sent', f.source, f.number);
+    end if;
+
+    if f.class = 'text' then
+      v_typed := v_typed || format(', %s as %I', v_value, f.name);
+    else
+      v_valid := v_valid || format(', (%1$s is null or (%2$s pg_input_is_valid(%1$s, %3$L))) as _%4$s_valid', v_value,
+        case when private.type_shape(f.class) is not null then format('%s ~ %L and', v_value, private.type_shape(f.class)) else '' end,
+        f.type, f.number);
+      v_typed := v_typed || format(', case when %1$s_valid then %1$s::%2$s end as %3$I', v_value, f.type, f.name);
+      v_bad := v_bad || format(' or not %s_valid', v_value);
+      v_branches := v_branches || format(
+        ' union all select %L, case e.sql_error_code when ''22003'' then ''out_of_range'' else ''invalid_type'' end,'
+        ' case e.sql_error_code when ''22003'' then %L else %L end, %s, e.sql_error_code, null'
+        ' from pg_input_error_info(%s, %L) as e where not %s_valid',
+        f.name, 'out of the range of ' || f.type, private.type_hint(f.type), v_shown, v_value, f.type, v_value);
+    end if;
+
+    for v_rule in
+      select * from (values
+        (f.is_required, 'required', 'a value is required',
+          format('%s is null', v_value)),
+        (f.rules ? 'format', 'invalid_format', private.format_hint(f.rules ->> 'format'),
+          format('%s !~ %L', v_value, private.format_pattern(f.rules ->> 'format'))),
+        (f.rules ? 'pattern', 'invalid_format', 'not in the expected form',
+          format('%s !~ %L', v_value, f.rules ->> 'pattern')),
+        (f.rules ? 'one_of', 'not_in_list',
+          format('not one of: %s', left(array_to_string(array(select jsonb_array_elements_text(f.rules -> 'one_of')), ', '), 200)),
+          format('%s <> all (%s)', v_value, private.text_array(coalesce(f.rules -> 'one_of', '[]')))),
+        (f.rules ? 'min_length', 'invalid_format', format('shorter than %s characters', f.rules ->> 'min_length'),
+          format('char_length(%s) < %s', v_value, f.rules ->> 'min_length')),
+        (f.rules ? 'max_length', 'too_long', format('longer than %s characters', f.rules ->> 'max_length'),
+          format('char_length(%s) > %s', v_value, f.rules ->> 'max_length'))
+      ) as r (applies, code, message, condition)
+      where r.applies
+    loop
+      v_bad := v_bad || ' or ' || v_rule.condition;
+      v_branches := v_branches || format(c_branch, f.name, v_rule.code, v_rule.message, v_shown, v_rule.condition);
+    end loop;
+
+    for v_rule in
+      select
+        format('c.%I %s %s', f.name, r.operator, f.rules ->> r.rule) as condition,
+        format('%s %s', r.words, f.rules ->> r.rule) as message
+      from (values ('min', '<', 'less than'), ('max', '>', 'more than')) as r (rule, operator, words)
+      where f.rules ? r.rule and f.class in ('integer', 'number')
+    loop
+      v_bad_typed := v_bad_typed || ' or ' || v_rule.condition;
+      v_branches := v_branches || format(c_branch, f.name, 'out_of_range', v_rule.message, v_shown, v_rule.condition);
+    end loop;
+  end loop;
+
+  for v_check in
+    select
+      c.conname,
+      pg_get_expr(c.conbin, c.conrelid) as expression,
+      string_agg(a.attname, ', ' order by k.position) as fields,
+      string_agg(format('c.%I is not null', a.attname), ' and ') as all_given
+    from pg_constraint as c
+    cross join lateral unnest(c.conkey) with ordinality as k (attnum, position)
+    join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+    where p_checks and c.conrelid = p_target and c.contype = 'c'
+    group by c.oid, c.conname
+    having bool_and(a.attname in (select p.name from unnest(p_fields) as p))
+      -- what became a rule has been judged as one
+      and not coalesce(bool_and(private.check_rule(pg_get_expr(c.conbin, c.conrelid), a.attname)
+        <@ (select p.rules from unnest(p_fields) as p where p.name = a.attname)), false)
+    order by c.conname
+  loop
+    v_bad_typed := v_bad_typed || format(' or (%s and not (%s))', v_check.all_given, v_check.expression);
+    v_branches := v_branches || format(
+      ' union all select %L, ''constraint_violation'', %L, null, ''23514'', %L where not t._bad and %s and not (%s)',
+      v_check.fields, 'refused by a check of the table', v_check.conname, v_check.all_given, v_check.expression);
+  end loop;
+
+  return format($q$
+with texts as (
+  select r.row_number as _row%s
+  from private.import_rows as r
+  where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4
+  offset 0
+),
+typed as (
+  select t.*%s from texts as t offset 0
+),
+judged as (
+  select t.*, (%s) is true as _bad from typed as t offset 0
+)
+insert into private.import_issues
+  (staged_on, batch_id, row_number, field, code, message, value, sqlstate, constraint_name, origin)
+select $1, $2, t._row, i._field, i._code, i._message, left(i._value, 200), i._sqlstate, i._constraint, 'validate'
+from judged as t
+cross join lateral (select %s) as c
+cross join lateral (
+  select null::text, null::text, null::text, null::text, null::text, null::text where false%s
+) as i (_field, _code, _message, _value, _sqlstate, _constraint)
+where t._bad or (%s) is true $q$,
+    v_texts, v_valid, v_bad, substr(v_typed, 3), v_branches, v_bad_typed);
+end;
+$function$;
+
+revoke all on function "private"."compile_validation"(regclass, private.planned_field[], boolean) from public;
+
+grant execute on function "private"."compile_validation"(regclass, private.planned_field[], boolean) to "postgres";
+
+-- schemas/private/functions/create_all_partitions.sql
+
+create or replace function private.create_all_partitions()
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select
+    private.create_partitions('public.sync_activity_log', 'month', 2),
+    private.create_partitions('private.import_rows', 'week', 3),
+    private.create_partitions('private.import_issues', 'week', 3),
+    private.create_partitions('private.import_outcomes', 'week', 3);
+$function$;
+
+revoke all on function "private"."create_all_partitions"() from public;
+
+grant execute on function "private"."create_all_partitions"() to "postgres";
+
+-- schemas/private/functions/create_import.sql
+
+create or replace function private.create_import (
+  p_dataset         text,
+  p_mode            text,
+  p_org_id          uuid,
+  p_file_name       text,
+  p_source          text,
+  p_mapping         jsonb,
+  p_options         jsonb,
+  p_idempotency_key text
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id  uuid := p_org_id;
+  v_dataset public.datasets;
+  v_mode    public.import_mode;
+  v_batch   public.import_batches;
+begin
+  if v_org_id is null and not private.is_service_caller() then
+    v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
+  end if;
+  if v_org_id is null then
+    raise exception using
+      errcode = '22023',
+      message = 'organization is required',
+      hint    = 'Name org_id: the caller belongs to no organization.';
+  end if;
+  -- A stranger learns nothing of what the organization has, so this comes first.
+  if not exists (select from private.org_ids('viewer') as o (id) where o.id = v_org_id) then
+    raise exception using errcode = 'PT404', message = 'organization not found';
+  end if;
+
+  select d.* into v_dataset from public.datasets as d where d.key = p_dataset;
+  if not found then
+    raise exception using
+      errcode = '22023',
+      message = 'dataset is unknown',
+      detail  = format('no dataset %s', to_json(p_dataset)),
+      hint    = format('Datasets are: %s.', (select string_agg(d.key, ', ' order by d.position) from public.datasets as d));
+  end if;
+
+  if p_mode is null then
+    v_mode := case when 'upsert' = any (v_dataset.allowed_modes) then 'upsert' else v_dataset.allowed_modes[1] end;
+  elsif p_mode = any (v_dataset.allowed_modes::text[]) then
+    v_mode := p_mode;
+  else
+    raise exception using
+      errcode = '22023',
+      message = 'mode is not allowed',
+      detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
+      hint    = format('Allowed are: %s.', array_to_string(v_dataset.allowed_modes, ', '));
+  end if;
+  perform private.require_org_role(v_org_id, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role);
+
+  if p_idempotency_key is not null then
+    select b.* into v_batch
+    from public.import_batches as b
+    where b.org_id = v_org_id
+      and b.initiated_by is not distinct from auth.uid()
+      and b.idempotency_key = p_idempotency_key;
+    if found then
+      if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and v_batch.created_at < now() - interval '10 seconds' then
+        perform private.fail_upload(v_batch.id); -- its upload is gone: the key is free again
+      elsif v_batch.status = 'receiving' or (v_batch.dataset, v_batch.mode) is distinct from (p_dataset, v_mode) then
+        raise exception using
+          errcode = 'PT409',
+          message = 'idempotency key is in use',
+          detail  = format('import %s is %s, dataset %s, mode %s', v_batch.id, v_batch.status, v_batch.dataset, v_batch.mode),
+          hint    = 'Wait for that upload to end, or use another key for another request.';
+      else
+        return private.describe_import(v_batch.id) || '{"replayed": true}';
+      end if;
+    end if;
+  end if;
+
+  insert into public.import_batches (org_id, dataset, mode, source, file_name, mapping, options, initiated_by, idempotency_key)
+  values (
+    v_org_id, p_dataset, v_mode, p_source, p_file_name,
+    case when p_mapping is not null then private.normalize_mapping(p_dataset, null, p_mapping) end,
+    private.normalize_options(p_options), auth.uid(), p_idempotency_key
+  )
+  returning * into v_batch;
+
+  if auth.uid() is not null then
+    insert into public.import_sessions (org_id, created_by, file_name, batch_id)
+    values (v_org_id, auth.uid(), p_file_name, v_batch.id);
+  end if;
+  return private.describe_import(v_batch.id);
+end;
+$function$;
+
+revoke all on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) from public;
+
+grant execute on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/create_organization.sql
+
+create or replace function private.create_organization (
+  p_name text,
+  p_slug text
+)
+  returns public.organization
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_profile      public.profiles;
+  v_organization public.organization;
+begin
+  if not private.is_service_caller() then
+    -- Locked, so that one who asks twice at once does not get two.
+    select p.* into v_profile
+    from public.profiles as p
+    where p.id = (select auth.uid()) and p.is_active
+    for update;
+
+    if v_profile.id is null then
+      raise exception using errcode = '42501', message = 'an active profile is required';
+    end if;
+    if v_profile.org_id is not null then
+      raise exception using
+        errcode = 'PT409',
+        message = 'already in an organization',
+        detail  = format('the caller belongs to organization %s', v_profile.org_id),
+        hint    = 'A person belongs to one organization at most.';
+    end if;
+  end if;
+
+  insert into public.organization (name, slug) values (p_name, p_slug) returning * into v_organization;
+
+  update public.profiles as p
+  set org_id = v_organization.id, org_role = 'admin'
+  where p.id = v_profile.id;
+
+  return v_organization;
+end;
+$function$;
+
+revoke all on function "private"."create_organization"(text, text) from public;
+
+grant execute on function "private"."create_organization"(text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/create_partitions.sql
+
+create or replace function private.create_partitions (
+  p_parent regclass,
+  p_unit   text,
+  p_ahead  integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_suffix  constant text := case p_unit when 'month' then '"_y"YYYY"m"MM' else '"_y"IYYY"w"IW' end;
+  v_table   text;
+  v_key     text;
+  v_default regclass;
+  v_from    date;
+  v_to      date;
+  v_name    text;
+begin
+  select c.relname, pg_get_partkeydef(c.oid) into v_table, v_key
+  from pg_class as c
+  where c.oid = p_parent;
+  v_key := substring(v_key from '\((.*)\)');
+  v_default := to_regclass(format('private.%I', v_table || '_default'));
+
+  if v_default is null then
+    execute format('create table private.%I partition of %s default', v_table || '_default', p_parent);
+    v_default := format('private.%I', v_table || '_default')::regclass;
+  end if;
+
+  for i in 0..p_ahead loop
+    v_from := date_trunc(p_unit, current_date) + (i || ' ' || p_unit)::interval;
+    v_to   := v_from + ('1 ' || p_unit)::interval;
+    v_name := v_table || to_char(v_from, c_suffix);
+    continue when to_regclass(format('private.%I', v_name)) is not null;
+
+    -- Attached only when it is full: rows of its range may not stay in the default partition.
+    execute format('create table private.%I (like %s including all excluding identity)', v_name, p_parent);
+    execute format(
+      'with moved as (delete from %s where %I >= %L and %I < %L returning *) insert into private.%I select * from moved',
+      v_default, v_key, v_from, v_key, v_to, v_name);
+    execute format('alter table %s attach partition private.%I for values from (%L) to (%L)',
+      p_parent, v_name, v_from, v_to);
+  end loop;
+end;
+$function$;
+
+revoke all on function "private"."create_partitions"(regclass, text, integer) from public;
+
+grant execute on function "private"."create_partitions"(regclass, text, integer) to "postgres";
+
+-- schemas/private/functions/date_branches.sql
+
+create or replace function private.date_branches (
+  p_expression text,
+  p_format     text
+)
+  returns text
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  v_token   text;
+  v_count   integer := 0;
+  v_pattern text := '';
+  v_places  jsonb := '{}';
+  v_output  text;
+begin
+  if p_format ~ 'YY' and p_format !~ 'YYYY' then
+    return (
+      select string_agg(private.date_branches(p_expression, replace(p_format, 'YY', c.century)), ' ')
+      from (values ('{19}'), ('{20}')) as c (century)
+    );
+  end if;
+
+  for v_token in
+    select m[1] from regexp_matches(p_format, '(YYYY|\{19\}|\{20\}|HH24|HH|MM|MI|SS|DD|M|D|.)', 'g') as m
+  loop
+    if v_token in ('YYYY', '{19}', '{20}', 'MM', 'M', 'DD', 'D', 'HH24', 'HH', 'MI', 'SS') then
+      v_count := v_count + 1;
+      v_pattern := v_pattern || case v_token
+        when 'YYYY' then '([0-9]{4})' when '{19}' then '([7-9][0-9])' when '{20}' then '([0-6][0-9])'
+        else '([0-9]{1,2})'
+      end;
+      v_places := v_places || jsonb_build_object(
+        case when v_token in ('YYYY', '{19}', '{20}') then 'y' when v_token in ('MM', 'M') then 'm'
+          when v_token in ('DD', 'D') then 'd' when v_token in ('HH24', 'HH') then 'h' when v_token = 'MI' then 'i' else 's' end,
+        case v_token when '{19}' then '19' when '{20}' then '20' else '' end || '\' || v_count);
+    elsif v_token ~ '[[:alpha:]]' and v_token <> 'T' then
+      return null; -- no such token
+    else
+      v_pattern := v_pattern || regexp_replace(v_token, '([.*+?^$()\[\]{}|\\])', '\\\1');
+    end if;
+  end loop;
+
+  if not v_places ?& '{y,m,d}' then
+    return null;
+  end if;
+  v_output := format('%s-%s-%s', v_places ->> 'y', v_places ->> 'm', v_places ->> 'd')
+    || case when v_places ? 'h' then format(' %s:%s:%s', v_places ->> 'h', coalesce(v_places ->> 'i', '00'), coalesce(v_places ->> 's', '00')) else '' end;
+  return format('when %1$s ~ %2$L then regexp_replace(%1$s, %2$L, %3$L)', p_expression, '^' || v_pattern || '$', v_output);
+end;
+$function$;
+
+revoke all on function "private"."date_branches"(text, text) from public;
+
+grant execute on function "private"."date_branches"(text, text) to "postgres";
+
+-- schemas/private/functions/describe_import.sql
+
+create or replace function private.describe_import (
+  p_import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch    public.import_batches := private.find_import(p_import_id);
+  v_job      public.scheduled_jobs;
+  v_counts   record;
+  v_invalid  integer := coalesce(v_batch.invalid_count, 0);
+  v_skipped  integer := coalesce(v_batch.skipped_count, 0);
+  v_progress jsonb;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.batch_id = v_batch.id
+  order by j.created_at desc, j.id
+  limit 1;
+
+  select c.* into v_counts from private.outcome_counts(v_batch) as c;
+
+  select jsonb_build_object(
+    'total', p.total_items, 'processed', p.processed_count, 'failed', p.failed_count,
+    'elapsed_seconds', p.elapsed_seconds, 'items_per_minute', p.speed_items_per_min, 'eta_seconds', p.eta_seconds)
+  into v_progress
+  from public.sync_progress as p
+  where p.org_id = v_batch.org_id and p.sync_id = v_job.id::text;
+
+  return jsonb_build_object(
+    'id', v_batch.id, 'org_id', v_batch.org_id, 'dataset', v_batch.dataset, 'mode', v_batch.mode,
+    'source', v_batch.source, 'status', v_batch.status, 'file_name', v_batch.file_name,
+    'row_count', v_batch.row_count, 'byte_size', v_batch.byte_size, 'content_hash', v_batch.content_hash,
+    'columns', v_batch.columns, 'format', v_batch.format, 'sample', v_batch.sample,
+    'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'options', v_batch.options,
+    'counts', jsonb_build_object(
+      'rows', v_batch.row_count,
+      'valid', v_batch.row_count - v_invalid - v_skipped,
+      'failed', v_invalid + v_counts.refused,
+      'skipped', v_skipped,
+      'inserted', v_counts.inserted,
+      'updated', v_counts.updated,
+      'unchanged', v_counts.unchanged,
+      'deleted', v_counts.deleted,
+      'pending', v_batch.row_count - v_invalid - v_skipped - v_counts.refused
+        - v_counts.inserted - v_counts.updated - v_counts.unchanged - v_counts.deleted
+    ),
+    'issues', v_batch.issue_counts,
+    'error', v_batch.error,
+    'progress', v_progress,
+    'job', case when v_job.id is not null then private.describe_job(v_job) end,
+    'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
+    'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
+  );
+end;
+$function$;
+
+revoke all on function "private"."describe_import"(uuid) from public;
+
+grant execute on function "private"."describe_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/describe_job.sql
+
+create or replace function private.describe_job (
+  p_job public.scheduled_jobs
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'id', p_job.id, 'job_type', p_job.job_type, 'status', p_job.status, 'phase', p_job.phase,
+    'import_id', p_job.batch_id, 'total', p_job.total_count, 'done', p_job.done_count, 'failed', p_job.failed_count,
+    'error', p_job.error, 'created_at', p_job.created_at, 'started_at', p_job.started_at, 'finished_at', p_job.finished_at
+  );
+$function$;
+
+revoke all on function "private"."describe_job"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."describe_job"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/discard_ingest.sql
+
+create or replace function private.discard_ingest (
+  p_import_id uuid
+)
+  returns void
+  language sql
+  security definer
+  set search_path to ''
+  AS $function$
+  delete from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
+$function$;
+
+revoke all on function "private"."discard_ingest"(uuid) from public;
+
+grant execute on function "private"."discard_ingest"(uuid) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/drop_partitions.sql
+
+create or replace function private.drop_partitions (
+  p_parent regclass,
+  p_before date
+)
+  returns text[]
+  language plpgsql
+  set search_path to ''
+  set lock_timeout to '2s'
+  AS $function$
+declare
+  v_partition record;
+  v_dropped   text[] := '{}';
+begin
+  for v_partition in
+    select c.oid::regclass as name
+    from pg_inherits as i
+    join pg_class as c on c.oid = i.inhrelid
+    where i.inhparent = p_parent
+      and substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''([^'']+)''\)')::date <= p_before
+  loop
+    execute format('drop table %s', v_partition.name);
+    v_dropped := v_dropped || v_partition.name::text;
+  end loop;
+  return v_dropped;
+end;
+$function$;
+
+revoke all on function "private"."drop_partitions"(regclass, date) from public;
+
+grant execute on function "private"."drop_partitions"(regclass, date) to "postgres";
+
+-- schemas/private/functions/duplicate_buckets.sql
+
+create or replace function private.duplicate_buckets (
+  p_batch public.import_batches
+)
+  returns integer
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select ceil(greatest(p_batch.row_count, 1) / 500000.0)::integer;
+$function$;
+
+revoke all on function "private"."duplicate_buckets"(public.import_batches) from public;
+
+grant execute on function "private"."duplicate_buckets"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/end_import_job.sql
+
+create or replace function private.end_import_job (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_batch   public.import_batches;
+  v_summary jsonb;
+  v_error   jsonb := p_job.error;
+  v_status  public.import_status;
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
+
+  if p_job.status = 'completed' and p_job.job_type = 'validate' then
+    v_batch.invalid_count := p_job.failed_count;
+    v_batch.skipped_count := (
+      select count(distinct i.row_number)
+      from private.import_issues as i
+      where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
+        and i.code = 'duplicate_in_file' and i.severity = 'warning'
+        and not exists (
+          select from private.import_issues as e
+          where e.staged_on = v_batch.staged_on and e.batch_id = v_batch.id
+            and e.row_number = i.row_number and e.severity = 'error'
+        )
+    );
+    if v_batch.options ->> 'on_error' = 'abort' and v_batch.invalid_count > 0 then
+      v_error := jsonb_build_object(
+        'code', 'rows_invalid',
+        'message', 'rows are invalid, so nothing is applied',
+        'details', format('%s of %s rows', v_batch.invalid_count, v_batch.row_count),
+        'hint', 'Correct the file, or import with on_error=skip.');
+    end if;
+  end if;
+  v_error := v_error || case v_error ->> 'code'
+    when '42501' then '{"code": "permission_denied"}'
+    when 'IM002' then '{"code": "row_refused"}'
+    else '{}'
+  end::jsonb;
+
+  v_status := case
+    when v_error is not null then 'failed'
+    when p_job.status = 'cancelled' then 'cancelled'
+    when p_job.job_type = 'validate' then 'validated'
+    else 'completed'
+  end;
+
+  select coalesce(jsonb_agg(to_jsonb(s) order by s.count desc, s.code, s.field), '[]') into v_summary
+  from (
+    select i.code, i.severity, i.field, count(*)
+    from private.import_issues as i
+    where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
+    group by i.code, i.severity, i.field
+  ) as s;
+
+  update public.import_batches as b
+  set status        = v_status,
+      error         = v_error,
+      invalid_count = v_batch.invalid_count,
+      skipped_count = v_batch.skipped_count,
+      issue_counts  = v_summary
+  where b.id = v_batch.id;
+
+  if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then
+    perform private.assume_claims(p_job.claims);
+    insert into public.scheduled_jobs (job_type, params)
+    values ('commit', jsonb_build_object('import_id', v_batch.id));
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."end_import_job"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."end_import_job"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/end_job.sql
+
+create or replace function private.end_job (
+  p_job_id uuid,
+  p_status public.sync_status_type,
+  p_error  jsonb                   default null::jsonb
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  update public.scheduled_jobs as j
+  set status = p_status, error = p_error, finished_at = clock_timestamp()
+  where j.id = p_job_id
+  returning j.* into v_job;
+
+  execute format('select %s($1)', (select t.end_function from private.job_types as t where t.job_type = v_job.job_type))
+  using v_job;
+end;
+$function$;
+
+revoke all on function "private"."end_job"(uuid, public.sync_status_type, jsonb) from public;
+
+grant execute on function "private"."end_job"(uuid, public.sync_status_type, jsonb) to "postgres";
+
+-- schemas/private/functions/enqueue_tasks.sql
+
+create or replace function private.enqueue_tasks (
+  p_job       public.scheduled_jobs,
+  p_task_type text,
+  p_from_row  integer,
+  p_to_row    integer,
+  p_chunk     integer
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  insert into public.sync_job_queue (job_id, org_id, task_type, from_row, to_row, status, priority, next_attempt_at)
+  select
+    p_job.id, p_job.org_id, p_task_type, n, least(n + p_chunk, p_to_row),
+    case p_job.status when 'queued' then 'held' else 'pending' end::public.task_status,
+    p_job.priority, greatest(p_job.run_at, clock_timestamp())
+  from generate_series(p_from_row, p_to_row - 1, p_chunk) as n;
+$function$;
+
+revoke all on function "private"."enqueue_tasks"(public.scheduled_jobs, text, integer, integer, integer) from public;
+
+grant execute on function "private"."enqueue_tasks"(public.scheduled_jobs, text, integer, integer, integer) to "postgres";
+
+-- schemas/private/functions/fail_ingest.sql
+
+create or replace function private.fail_ingest (
+  p_import_id uuid,
+  p_error     jsonb
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.assume_claims(jsonb_build_object('sub', b.initiated_by))
+  from public.import_batches as b where b.id = p_import_id;
+
+  update public.import_batches as b
+  set status = 'failed', error = p_error, idempotency_key = null
+  where b.id = p_import_id and b.status = 'receiving';
+end;
+$function$;
+
+revoke all on function "private"."fail_ingest"(uuid, jsonb) from public;
+
+grant execute on function "private"."fail_ingest"(uuid, jsonb) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/fail_interrupted_uploads.sql
+
+create or replace function private.fail_interrupted_uploads()
+  returns bigint
+  language sql
+  set search_path to ''
+  AS $function$
+  select count(private.fail_upload(b.id))
+  from public.import_batches as b
+  where b.status = 'receiving'
+    and b.created_at < now() - interval '1 minute' -- the time between create_import and begin_ingest
+    and not private.is_receiving(b.id);
+$function$;
+
+revoke all on function "private"."fail_interrupted_uploads"() from public;
+
+grant execute on function "private"."fail_interrupted_uploads"() to "postgres";
+
+-- schemas/private/functions/fail_task.sql
+
+create or replace function private.fail_task (
+  p_task    public.sync_job_queue,
+  p_error   jsonb,
+  p_context text                  default null::text
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_smallest constant integer := 1000; -- rows; a task of so few is not cut further
+  v_code   text := p_error ->> 'code';
+  v_policy public.sync_retry_policy;
+  v_job    public.scheduled_jobs;
+  v_delay  interval;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for update;
+  perform private.assume_claims(v_job.claims); -- those of the work went with it; logs say who
+
+  insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail, hint, context)
+  values (
+    p_task.org_id, p_task.job_id, p_task.id, p_task.attempts, v_code,
+    p_error ->> 'message', p_error ->> 'details', p_error ->> 'hint', p_context
+  );
+
+  if v_job.status <> 'running' or v_job.cancel_requested_at is not null then
+    perform private.finish_task(p_task, null);
+    return;
+  end if;
+
+  select p.* into v_policy from public.sync_retry_policy as p where p.job_type = v_job.job_type;
+
+  if p_task.attempts >= v_policy.max_attempts or left(v_code, 2) <> all (v_policy.retry_classes) then
+    update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
+    -- Out of the claim's index, so that a stopped job costs the claim nothing.
+    update public.sync_job_queue as q set status = 'held' where q.job_id = v_job.id and q.status = 'pending';
+    perform private.end_job(v_job.id, 'failed', p_error);
+    return;
+  end if;
+
+  v_delay := least(
+    v_policy.max_delay,
+    v_policy.base_delay * power(v_policy.factor, p_task.attempts - 1)::double precision
+      * (1 + v_policy.jitter * (2 * random() - 1))::double precision
+  );
+
+  -- Cancelled, by the clock as a rule: four smaller tasks in place of the same again.
+  -- params.whole: its rows are to be applied together or not at all.
+  if v_code = '57014' and p_task.to_row - p_task.from_row > c_smallest
+    and not coalesce((v_job.params ->> 'whole')::boolean, false) then
+    insert into public.sync_job_queue (job_id, org_id, task_type, from_row, to_row, priority, attempts, next_attempt_at)
+    select q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), q.priority, q.attempts, clock_timestamp() + v_delay
+    from public.sync_job_queue as q
+    cross join lateral (select ceil((q.to_row - q.from_row) / 4.0)::integer as rows) as v_part
+    cross join lateral generate_series(q.from_row, q.to_row - 1, v_part.rows) as n
+    where q.id = p_task.id;
+    delete from public.sync_job_queue as q where q.id = p_task.id;
+    return;
+  end if;
+
+  update public.sync_job_queue as q
+  set status = 'pending', next_attempt_at = clock_timestamp() + v_delay
+  where q.id = p_task.id;
+end;
+$function$;
+
+revoke all on function "private"."fail_task"(public.sync_job_queue, jsonb, text) from public;
+
+grant execute on function "private"."fail_task"(public.sync_job_queue, jsonb, text) to "postgres";
+
+-- schemas/private/functions/fail_upload.sql
+
+create or replace function private.fail_upload (
+  p_import_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.fail_ingest(p_import_id, jsonb_build_object(
+    'code', 'upload_interrupted',
+    'message', 'the upload broke off',
+    'details', 'no row of it was kept',
+    'hint', 'Send the file again.'
+  ));
+$function$;
+
+revoke all on function "private"."fail_upload"(uuid) from public;
+
+grant execute on function "private"."fail_upload"(uuid) to "postgres";
+
+-- schemas/private/functions/failed_before_commit.sql
+
+create or replace function private.failed_before_commit (
+  p_batch public.import_batches
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select p_batch.status = 'failed' and p_batch.staged_at is not null and not exists (
+    select from private.import_outcomes as o where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id
+  );
+$function$;
+
+revoke all on function "private"."failed_before_commit"(public.import_batches) from public;
+
+grant execute on function "private"."failed_before_commit"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/failed_row_count.sql
+
+create or replace function private.failed_row_count (
+  p_batch    public.import_batches,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns integer
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select count(distinct i.row_number)
+  from private.import_issues as i
+  where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id
+    and i.row_number > p_from_row and i.row_number <= p_to_row
+    and i.severity = 'error';
+$function$;
+
+revoke all on function "private"."failed_row_count"(public.import_batches, integer, integer) from public;
+
+grant execute on function "private"."failed_row_count"(public.import_batches, integer, integer) to "postgres";
+
+-- schemas/private/functions/field_expressions.sql
+
+create or replace function private.field_expressions (
+  p_field   public.dataset_fields,
+  p_entry   jsonb,
+  p_columns text[],
+  OUT       source text,
+  OUT       value text
+)
+  returns record
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_longest   constant integer := 50000; -- characters
+  v_columns   text[] := array(select jsonb_array_elements_text(p_entry -> 'columns'));
+  v_transform jsonb;
+  v_separator text := ' ';
+  v_rest      jsonb := p_entry -> 'transforms';
+begin
+  if v_rest #> '{0}' ? 'join' and jsonb_typeof(v_rest #> '{0,join}') = 'string' then
+    v_separator := v_rest #>> '{0,join}';
+    v_rest := v_rest - 0;
+  end if;
+
+  source := case cardinality(v_columns)
+    when 0 then 'null::text'
+    when 1 then private.cell_expression(p_columns, v_columns[1])
+    else format('nullif(concat_ws(%L, %s), '''')', v_separator,
+      (select string_agg(private.cell_expression(p_columns, c), ', ') from unnest(v_columns) as c))
+  end;
+
+  value := source;
+  for v_transform in select jsonb_array_elements(v_rest) loop
+    value := private.transform_expression(value, v_transform, p_field, p_columns);
+    if length(value) > c_longest then
+      raise exception using
+        errcode = '22023',
+        message = 'transforms of a field are too long',
+        detail  = format('field %s: %s characters of SQL, at most %s', p_field.name, length(value), c_longest),
+        hint    = 'Use fewer transforms, or shorter lists.';
+    end if;
+  end loop;
+
+  if p_entry ->> 'default' is not null then
+    value := format('coalesce(%s, %L)', value, p_entry ->> 'default');
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."field_expressions"(public.dataset_fields, jsonb, text[]) from public;
+
+grant execute on function "private"."field_expressions"(public.dataset_fields, jsonb, text[]) to "postgres";
+
+-- schemas/private/functions/find_import.sql
+
+create or replace function private.find_import (
+  p_import_id uuid
+)
+  returns public.import_batches
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = p_import_id
+    and b.org_id in (select private.org_ids('viewer'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import not found';
+  end if;
+  return v_batch;
+end;
+$function$;
+
+revoke all on function "private"."find_import"(uuid) from public;
+
+grant execute on function "private"."find_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/find_job.sql
+
+create or replace function private.find_job (
+  p_job_id uuid
+)
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select private.describe_job(j)
+  from public.scheduled_jobs as j
+  where j.id = p_job_id
+    and j.org_id in (select private.org_ids('viewer'));
+$function$;
+
+revoke all on function "private"."find_job"(uuid) from public;
+
+grant execute on function "private"."find_job"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/finish_ingest.sql
+
+create or replace function private.finish_ingest (
+  p_import_id    uuid,
+  p_columns      text[],
+  p_row_count    integer,
+  p_byte_size    bigint,
+  p_content_hash text,
+  p_sample       jsonb,
+  p_format       jsonb
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch     public.import_batches;
+  v_suggested jsonb;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = p_import_id and b.status = 'receiving'
+  for update;
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import does not await a file',
+      detail  = format('import %s', p_import_id),
+      hint    = 'Start a new import.';
+  end if;
+
+  -- The log says who: the direct connection carries no claims.
+  perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
+  v_suggested := private.suggest_mapping(v_batch.dataset, p_columns);
+
+  update public.import_batches as b
+  set status            = 'staged',
+      columns           = p_columns,
+      row_count         = p_row_count,
+      byte_size         = p_byte_size,
+      content_hash      = p_content_hash,
+      sample            = p_sample,
+      format            = p_format,
+      suggested_mapping = v_suggested,
+      mapping           = private.initial_mapping(v_batch, p_columns, v_suggested)
+  where b.id = p_import_id;
+end;
+$function$;
+
+revoke all on function "private"."finish_ingest"(uuid, text[], integer, bigint, text, jsonb, jsonb) from public;
+
+grant execute on function "private"."finish_ingest"(uuid, text[], integer, bigint, text, jsonb, jsonb) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/finish_task.sql
+
+create or replace function private.finish_task (
+  p_task   public.sync_job_queue,
+  p_result private.task_result
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job  public.scheduled_jobs;
+  v_done boolean;
+begin
+  delete from public.sync_job_queue as q where q.id = p_task.id;
+
+  update public.scheduled_jobs as j
+  set done_count   = j.done_count + coalesce(p_result.done_count, 0),
+      failed_count = j.failed_count + coalesce(p_result.failed_count, 0)
+  where j.id = p_task.job_id
+  returning j.* into v_job;
+
+  if v_job.status <> 'running'
+    or exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
+    return;
+  end if;
+
+  if v_job.cancel_requested_at is not null then
+    perform private.end_job(v_job.id, 'cancelled');
+    return;
+  end if;
+
+  execute format('select %s($1)', (select t.advance_function from private.job_types as t where t.job_type = v_job.job_type))
+  into v_done using v_job;
+  if v_done then
+    perform private.end_job(v_job.id, 'completed');
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."finish_task"(public.sync_job_queue, private.task_result) from public;
+
+grant execute on function "private"."finish_task"(public.sync_job_queue, private.task_result) to "postgres";
+
+-- schemas/private/functions/format_hint.sql
+
+create or replace function private.format_hint (
+  p_format text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case p_format
+    when 'email' then 'not an e-mail address'
+    when 'url' then 'not a web address (http:// or https://)'
+    when 'phone' then 'not a phone number'
+    when 'uuid' then 'not a uuid'
+  end;
+$function$;
+
+revoke all on function "private"."format_hint"(text) from public;
+
+grant execute on function "private"."format_hint"(text) to "postgres";
+
+-- schemas/private/functions/format_pattern.sql
+
+create or replace function private.format_pattern (
+  p_format text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case p_format
+    when 'email' then '^[^@[:space:]]+@[^@[:space:].]+([.][^@[:space:].]+)+$'
+    when 'url' then '^[hH][tT][tT][pP][sS]?://[^[:space:]/?#]+[^[:space:]]*$'
+    when 'phone' then '^[+]?[0-9(][0-9 ()./-]{4,24}$'
+    when 'uuid' then '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
+  end;
+$function$;
+
+revoke all on function "private"."format_pattern"(text) from public;
+
+grant execute on function "private"."format_pattern"(text) to "postgres";
+
+-- schemas/private/functions/has_table_right.sql
+
+create or replace function private.has_table_right (
+  p_plan private.import_plans
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case p_plan.mode
+    when 'delete' then has_table_privilege(current_user, p_plan.target, 'delete')
+    when 'insert' then has_any_column_privilege(current_user, p_plan.target, 'insert')
+    when 'update' then has_any_column_privilege(current_user, p_plan.target, 'update')
+    else has_any_column_privilege(current_user, p_plan.target, 'insert')
+      and has_any_column_privilege(current_user, p_plan.target, 'update')
+  end;
+$function$;
+
+revoke all on function "private"."has_table_right"(private.import_plans) from public;
+
+grant execute on function "private"."has_table_right"(private.import_plans) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/hashable.sql
+
+create or replace function private.hashable (
+  p_expression text,
+  p_type       oid
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case
+    when exists (
+      select from pg_type as t
+      where t.oid = p_type
+        and (
+          t.typtype = 'e'
+          or exists (
+            select from pg_opclass as o
+            join pg_am as m on m.oid = o.opcmethod and m.amname = 'hash'
+            where o.opcdefault
+              and (o.opcintype = t.oid or exists (
+                select from pg_cast as c
+                where c.castsource = t.oid and c.casttarget = o.opcintype and c.castmethod = 'b' and c.castcontext = 'i'
+              ))
+          )
+        )
+    ) then p_expression
+    else p_expression || '::text'
+  end;
+$function$;
+
+revoke all on function "private"."hashable"(text, oid) from public;
+
+grant execute on function "private"."hashable"(text, oid) to "postgres";
+
+-- schemas/private/functions/ingest_limits.sql
+
+create or replace function private.ingest_limits()
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'max_request_bytes', private.setting('imports.max_request_bytes'),
+    'max_columns', private.setting('imports.max_columns'),
+    'max_cell_bytes', private.setting('imports.max_cell_bytes'),
+    'max_rows', private.setting('imports.max_rows')
+  );
+$function$;
+
+revoke all on function "private"."ingest_limits"() from public;
+
+grant execute on function "private"."ingest_limits"() to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/ingest_lock_key.sql
+
+create or replace function private.ingest_lock_key (
+  p_import_id uuid
+)
+  returns bigint
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select hashtextextended('imports.ingest:' || p_import_id, 0);
+$function$;
+
+revoke all on function "private"."ingest_lock_key"(uuid) from public;
+
+grant execute on function "private"."ingest_lock_key"(uuid) to "postgres";
+
+-- schemas/private/functions/initial_mapping.sql
+
+create or replace function private.initial_mapping (
+  p_batch     public.import_batches,
+  p_columns   text[],
+  p_suggested jsonb
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_batch.mapping is not null then private.normalize_mapping(p_batch.dataset, p_columns, p_batch.mapping)
+    else private.normalize_mapping(p_batch.dataset, p_columns, coalesce(
+      (select jsonb_object_agg(s.key, s.value -> 'column') from jsonb_each(p_suggested) as s), '{}'))
+  end;
+$function$;
+
+revoke all on function "private"."initial_mapping"(public.import_batches, text[], jsonb) from public;
+
+grant execute on function "private"."initial_mapping"(public.import_batches, text[], jsonb) to "postgres";
+
+-- schemas/private/functions/is_receiving.sql
+
+create or replace function private.is_receiving (
+  p_import_id uuid
+)
+  returns boolean
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select exists (
+    select from pg_locks as l
+    where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+      and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+      and (l.classid::bigint << 32 | l.objid::bigint) = private.ingest_lock_key(p_import_id)
+  );
+$function$;
+
+revoke all on function "private"."is_receiving"(uuid) from public;
+
+grant execute on function "private"."is_receiving"(uuid) to "postgres";
+
+-- schemas/private/functions/is_row_error.sql
+
+create or replace function private.is_row_error (
+  p_sqlstate text
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select p_sqlstate = '42501'
+    or left(p_sqlstate, 2) <> all ('{08,0A,25,26,28,2D,40,42,53,54,55,57,58,F0,HV,IM,XX}');
+$function$;
+
+revoke all on function "private"."is_row_error"(text) from public;
+
+grant execute on function "private"."is_row_error"(text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/is_service_caller.sql
+
+create or replace function private.is_service_caller()
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case
+    when nullif(current_setting('request.jwt.claims', true), '') is null
+      then session_user = 'postgres' and current_setting('role') in ('none', 'postgres')
+    else coalesce(current_setting('request.jwt.claims', true)::jsonb ->> 'role' = 'service_role', false)
+  end;
+$function$;
+
+revoke all on function "private"."is_service_caller"() from public;
+
+grant execute on function "private"."is_service_caller"() to "authenticated", "postgres", "service_role", "sluice_ingest";
+
+-- schemas/private/functions/is_system_admin.sql
+
+create or replace function private.is_system_admin()
+  returns boolean
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select exists (
+    select from public.profiles as p
+    where p.id = (select auth.uid()) and p.is_active and p.is_system_admin
+  );
+$function$;
+
+revoke all on function "private"."is_system_admin"() from public;
+
+grant execute on function "private"."is_system_admin"() to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/join_pieces.sql
+
+create or replace function private.join_pieces (
+  p_pieces private.applied_piece[]
+)
+  returns private.applied_piece
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  v_all private.applied_piece;
+begin
+  if cardinality(p_pieces) = 1 then
+    v_all := p_pieces[1];
+  else
+    select
+      array_agg(a.row_number), array_agg(a.action), array_agg(a.record_id), array_agg(a.row_hash), array_agg(a.image)
+    into v_all.row_numbers, v_all.actions, v_all.record_ids, v_all.row_hashes, v_all.images
+    from unnest(p_pieces) as p
+    cross join lateral unnest(p.row_numbers, p.actions, p.record_ids, p.row_hashes, p.images)
+      as a (row_number, action, record_id, row_hash, image);
+  end if;
+  v_all.row_numbers := coalesce(v_all.row_numbers, '{}');
+  v_all.actions     := coalesce(v_all.actions, '{}');
+  v_all.record_ids  := coalesce(v_all.record_ids, '{}');
+  v_all.row_hashes  := coalesce(v_all.row_hashes, '{}');
+  v_all.images      := coalesce(v_all.images, '{}');
+  return v_all;
+end;
+$function$;
+
+revoke all on function "private"."join_pieces"(private.applied_piece[]) from public;
+
+grant execute on function "private"."join_pieces"(private.applied_piece[]) to "postgres";
+
+-- schemas/private/functions/log_activity.sql
+
+create or replace function private.log_activity (
+  p_org_id        uuid,
+  p_entity_type   public.sync_entity_type,
+  p_action        public.sync_action,
+  p_status        public.sync_status_type,
+  p_sync_id       text,
+  p_details       jsonb                   default '{}'::jsonb,
+  p_error_message text                    default null::text
+)
+  returns void
+  language sql
+  security definer
+  set search_path to ''
+  AS $function$
+  insert into public.sync_activity_log (org_id, user_id, sync_id, entity_type, action, status, details, error_message)
+  values (p_org_id, auth.uid(), p_sync_id, p_entity_type, p_action, p_status, coalesce(p_details, '{}'), p_error_message);
+$function$;
+
+revoke all on function "private"."log_activity"(uuid, public.sync_entity_type, public.sync_action, public.sync_status_type, text, jsonb, text) from public;
+
+grant execute on function "private"."log_activity"(uuid, public.sync_entity_type, public.sync_action, public.sync_status_type, text, jsonb, text) to "postgres";
+
+-- schemas/private/functions/normalize_mapping.sql
+
+create or replace function private.normalize_mapping (
+  p_dataset text,
+  p_columns text[],
+  p_mapping jsonb
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_entry      record;
+  v_form       jsonb;
+  v_columns    jsonb;
+  v_stranger   text;
+  v_normalized jsonb := '{}';
+begin
+  if jsonb_typeof(p_mapping) is distinct from 'object' then
+    raise exception using
+      errcode = '22023',
+      message = 'mapping must be an object',
+      hint    = 'Give { "<field>": "<column>" } or { "<field>": { "column": …, "transforms": […], "default": … } }.';
+  end if;
+
+  for v_entry in select e.key as field, e.value as given from jsonb_each(p_mapping) as e loop
+    if not exists (select from public.dataset_fields as f where f.dataset = p_dataset and f.name = v_entry.field) then
+      raise exception using
+        errcode = '22023',
+        message = 'mapping names an unknown field',
+        detail  = format('dataset %s has no field %s', p_dataset, v_entry.field),
+        hint    = format('Its fields are: %s.', (
+          select string_agg(f.name, ', ' order by f.position) from public.dataset_fields as f where f.dataset = p_dataset
+        ));
+    end if;
+
+    continue when jsonb_typeof(v_entry.given) = 'null'; -- left out on purpose
+
+    v_form := case jsonb_typeof(v_entry.given)
+      when 'string' then jsonb_build_object('column', v_entry.given)
+      when 'object' then v_entry.given
+      else '{}'
+    end;
+    v_columns := case
+      when v_form ? 'columns' then v_form -> 'columns'
+      when v_form ? 'column' then jsonb_build_array(v_form -> 'column')
+      else '[]'
+    end;
+
+    if v_form - '{column,columns,transforms,default}'::text[] <> '{}'
+      or v_form = '{}'
+      or jsonb_typeof(v_columns) <> 'array'
+      or jsonb_path_exists(v_columns, 'strict $[*] ? (@.type() != "string")')
+      or jsonb_typeof(coalesce(v_form -> 'transforms', '[]')) <> 'array'
+      or jsonb_typeof(coalesce(v_form -> 'default', 'null')) not in ('string', 'number', 'boolean', 'null')
+      or (v_columns = '[]' and v_form ->> 'default' is null) then
+      raise exception using
+        errcode = '22023',
+        message = 'mapping of a field is not understood',
+        detail  = format('%s: %s', v_entry.field, v_entry.given),
+        hint    = 'Give a column''s name, or an object of column or columns, transforms (a list) and default.';
+    end if;
+
+    select c into v_stranger
+    from jsonb_array_elements_text(v_columns) as c
+    where p_columns is not null and c <> all (p_columns)
+    limit 1;
+    if found then
+      raise exception using
+        errcode = '22023',
+        message = 'mapping names an unknown column',
+        detail  = format('field %s: the file has no column %s', v_entry.field, to_json(v_stranger)),
+        hint    = format('Its columns are: %s.', left(array_to_string(p_columns, ', '), 1000));
+    end if;
+
+    v_normalized := v_normalized || jsonb_build_object(v_entry.field, jsonb_build_object(
+      'columns', v_columns,
+      'transforms', coalesce(v_form -> 'transforms', '[]'),
+      'default', v_form ->> 'default'
+    ));
+  end loop;
+  return v_normalized;
+end;
+$function$;
+
+revoke all on function "private"."normalize_mapping"(text, text[], jsonb) from public;
+
+grant execute on function "private"."normalize_mapping"(text, text[], jsonb) to "postgres";
+
+-- schemas/private/functions/normalize_options.sql
+
+create or replace function private.normalize_options (
+  p_options jsonb
+)
+  returns jsonb
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  c_values constant jsonb := '{
+    "duplicates": ["error", "keep_first", "keep_last"],
+    "on_error": ["skip", "abort"],
+    "blank": ["ignore", "clear"]
+  }';
+  v_wrong text;
+begin
+  if jsonb_typeof(p_options) is distinct from 'object' then
+    raise exception using errcode = '22023', message = 'options must be an object';
+  end if;
+
+  select format('%s: %s', o.key, o.value) into v_wrong
+  from jsonb_each(p_options) as o
+  where not coalesce(c_values -> o.key @> o.value and jsonb_typeof(o.value) = 'string', false)
+  limit 1;
+  if found then
+    raise exception using
+      errcode = '22023',
+      message = 'option is not understood',
+      detail  = v_wrong,
+      hint    = 'Options are duplicates (error, keep_first, keep_last), on_error (skip, abort) and blank (ignore, clear).';
+  end if;
+  return '{"duplicates": "error", "on_error": "skip", "blank": "ignore"}'::jsonb || p_options;
+end;
+$function$;
+
+revoke all on function "private"."normalize_options"(jsonb) from public;
+
+grant execute on function "private"."normalize_options"(jsonb) to "postgres";
+
+-- schemas/private/functions/number_expression.sql
+
+create or replace function private.number_expression (
+  p_expression text,
+  p_decimal    text,
+  p_group      text
+)
+  returns text
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  v_group   text := case p_group when ' ' then '[ \u00a0\u202f]' when '' then '\x01' else '[' || p_group || ']' end;
+  v_pattern text := format('^[+-]?([0-9]+|[0-9]{1,3}(%s[0-9]{3})+)([%s][0-9]+)?$', v_group, p_decimal);
+begin
+  return format(
+    'case when %1$s ~ %2$L then replace(regexp_replace(%1$s, %3$L, '''', ''g''), %4$L, ''.'') else ''?'' || %1$s end',
+    p_expression, v_pattern, v_group, p_decimal);
+end;
+$function$;
+
+revoke all on function "private"."number_expression"(text, text, text) from public;
+
+grant execute on function "private"."number_expression"(text, text, text) to "postgres";
+
+-- schemas/private/functions/org_ids.sql
+
+create or replace function private.org_ids (
+  p_minimum_role public.org_role
+)
+  returns SETOF uuid
+  language plpgsql
+  stable
+  security definer
+  rows 1
+  set search_path to ''
+  AS $function$
+declare
+  v_profile public.profiles;
+begin
+  if private.is_service_caller() then
+    return query select o.id from public.organization as o;
+    return;
+  end if;
+
+  select p.* into v_profile from public.profiles as p where p.id = (select auth.uid()) and p.is_active;
+  if v_profile.is_system_admin then
+    return query select o.id from public.organization as o;
+  elsif v_profile.org_role >= p_minimum_role then
+    return query
+    select o.id from public.organization as o where o.id = v_profile.org_id and o.is_active;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."org_ids"(public.org_role) from public;
+
+grant execute on function "private"."org_ids"(public.org_role) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/outcome_counts.sql
+
+create or replace function private.outcome_counts (
+  p_batch public.import_batches,
+  OUT     inserted bigint,
+  OUT     updated bigint,
+  OUT     unchanged bigint,
+  OUT     deleted bigint,
+  OUT     refused bigint
+)
+  returns record
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select
+    coalesce(sum(o.inserted_count), 0), coalesce(sum(o.updated_count), 0), coalesce(sum(o.unchanged_count), 0),
+    coalesce(sum(o.deleted_count), 0), coalesce(sum(o.refused_count), 0)
+  from private.import_outcomes as o
+  join public.import_batches as b on b.id = o.batch_id and b.org_id in (select private.org_ids('viewer'))
+  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id;
+$function$;
+
+revoke all on function "private"."outcome_counts"(public.import_batches) from public;
+
+grant execute on function "private"."outcome_counts"(public.import_batches) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/plain_name.sql
+
+create or replace function private.plain_name (
+  p_name text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select regexp_replace(lower(p_name), '[^[:alnum:]]+', '', 'g');
+$function$;
+
+revoke all on function "private"."plain_name"(text) from public;
+
+grant execute on function "private"."plain_name"(text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/planned_fields.sql
+
+create or replace function private.planned_fields (
+  p_batch public.import_batches
+)
+  returns private.planned_field[]
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_dataset public.datasets;
+  v_blank   text := p_batch.options ->> 'blank';
+  v_fields  private.planned_field[];
+begin
+  select d.* into v_dataset from public.datasets as d where d.key = p_batch.dataset;
+
+  select array_agg(row(
+    f.position,
+    f.name,
+    case private.type_class(f.type) when 'text' then 'text' else f.type end, -- a cast to varchar(n) would cut
+    a.atttypid,
+    private.type_class(f.type),
+    f.rules,
+    f.name = any (v_dataset.key_fields),
+    case
+      when f.name = any (v_dataset.key_fields) then true
+      when p_batch.mode = 'update' then a.attnotnull and v_blank = 'clear'
+      else f.is_required
+    end,
+    (select pg_get_expr(e.adbin, e.adrelid) from pg_attrdef as e where e.adrelid = a.attrelid and e.adnum = a.attnum),
+    a.attnotnull,
+    x.source,
+    x.value
+  )::private.planned_field order by f.position)
+  into v_fields
+  from public.dataset_fields as f
+  join pg_attribute as a on a.attrelid = v_dataset.target::regclass and a.attname = f.name and not a.attisdropped
+  cross join lateral private.field_expressions(f, p_batch.mapping -> f.name, p_batch.columns) as x
+  where f.dataset = v_dataset.key
+    and p_batch.mapping ? f.name
+    and (p_batch.mode <> 'delete' or f.name = any (v_dataset.key_fields));
+  return v_fields;
+end;
+$function$;
+
+revoke all on function "private"."planned_fields"(public.import_batches) from public;
+
+grant execute on function "private"."planned_fields"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/purge_expired.sql
+
+create or replace function private.purge_expired()
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_most constant integer := 10000; -- rows of each kind in one run
+  v_rows_before date := current_date - private.setting('imports.retention_days')::integer;
+  v_jobs_before timestamptz := now() - make_interval(days => private.setting('jobs.history_days')::integer);
+  v_dropped text[];
+  v_jobs    integer;
+  v_plans   integer;
+  v_details integer;
+begin
+  v_dropped := private.drop_partitions('private.import_rows', v_rows_before)
+    || private.drop_partitions('private.import_issues', v_rows_before)
+    || private.drop_partitions('private.import_outcomes', v_rows_before)
+    || private.drop_partitions('public.sync_activity_log',
+      (now() - make_interval(months => private.setting('activity.retention_months')::integer))::date);
+
+  delete from private.import_plans as p
+  where p.batch_id in (
+    select b.id from public.import_batches as b
+    where b.staged_on < v_rows_before - 7 and b.finished_at is not null
+      and exists (select from private.import_plans as e where e.batch_id = b.id)
+    limit c_most
+  );
+  get diagnostics v_plans = row_count;
+
+  with gone as (
+    delete from public.scheduled_jobs as j
+    where j.id in (select o.id from public.scheduled_jobs as o where o.finished_at < v_jobs_before limit c_most)
+    returning j.org_id, j.id
+  )
+  delete from public.sync_progress as p
+  using gone as g
+  where p.org_id = g.org_id and p.sync_id = g.id::text;
+  get diagnostics v_jobs = row_count;
+
+  delete from cron.job_run_details as d
+  where d.runid in (
+    select o.runid from cron.job_run_details as o
+    where o.end_time < now() - make_interval(days => private.setting('cron.history_days')::integer)
+    limit c_most * 10
+  );
+  get diagnostics v_details = row_count;
+
+  return jsonb_build_object('partitions', v_dropped, 'jobs', v_jobs, 'plans', v_plans, 'cron_details', v_details);
+end;
+$function$;
+
+revoke all on function "private"."purge_expired"() from public;
+
+grant execute on function "private"."purge_expired"() to "postgres";
+
+-- schemas/private/functions/read_import_issues.sql
+
+create or replace function private.read_import_issues (
+  p_import_id uuid,
+  p_after_id  bigint,
+  p_page_size integer,
+  p_code      text,
+  p_severity  text
+)
+  returns SETOF public.import_issue
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches := private.find_import(p_import_id);
+begin
+  return query
+  select
+    i.id, i.row_number, r.line_number, i.field, i.severity::text, i.code, i.message, i.value, i.sqlstate, i.constraint_name
+  from (
+    select s.*
+    from private.import_issues as s
+    where s.staged_on = v_batch.staged_on and s.batch_id = v_batch.id and s.id > p_after_id
+      and (p_code is null or s.code = p_code)
+      and (p_severity is null or s.severity::text = p_severity)
+    order by s.id
+    limit p_page_size
+  ) as i
+  left join private.import_rows as r
+    on r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number = i.row_number
+  order by i.id;
+end;
+$function$;
+
+revoke all on function "private"."read_import_issues"(uuid, bigint, integer, text, text) from public;
+
+grant execute on function "private"."read_import_issues"(uuid, bigint, integer, text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/read_import_rows.sql
+
+create or replace function private.read_import_rows (
+  p_import_id uuid,
+  p_status    text,
+  p_after_row integer,
+  p_page_size integer
+)
+  returns SETOF public.import_row
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch    public.import_batches := private.find_import(p_import_id);
+  v_keys_sql text := (select p.keys_sql from private.import_plans as p where p.batch_id = p_import_id);
+  v_keys     jsonb := '{}';
+  v_numbers  integer[];
+  v_chunk    private.import_outcomes;
+begin
+  -- The numbers of the page's rows, by whatever holds that status.
+  if p_status is null then
+    v_numbers := array(
+      select r.row_number from private.import_rows as r
+      where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number > p_after_row
+      order by r.row_number limit p_page_size
+    );
+  elsif p_status = 'failed' then
+    v_numbers := array(
+      select distinct i.row_number from private.import_issues as i
+      where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number > p_after_row and i.severity = 'error'
+      order by i.row_number limit p_page_size
+    );
+  elsif p_status in ('inserted', 'updated', 'deleted', 'skipped', 'unchanged') then
+    for v_chunk in
+      select o.* from private.import_outcomes as o
+      where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and o.to_row > p_after_row
+        and case p_status when 'inserted' then o.inserted_count when 'updated' then o.updated_count
+          when 'deleted' then o.deleted_count when 'skipped' then cardinality(o.skipped_rows) else o.unchanged_count end > 0
+      order by o.from_row
+    loop
+      v_numbers := v_numbers || array(
+        select a.row_number from unnest(v_chunk.row_numbers, v_chunk.actions) as a (row_number, action)
+        where a.action::text = p_status and a.row_number > p_after_row
+        union all
+        select s from unnest(v_chunk.skipped_rows) as s where p_status = 'skipped' and s > p_after_row
+        union all
+        select u.row_number from (
+          select generate_series(greatest(v_chunk.from_row, p_after_row) + 1, v_chunk.to_row) as row_number
+          where p_status = 'unchanged'
+          except select unnest(v_chunk.row_numbers)
+          except select unnest(v_chunk.skipped_rows)
+          except select i.row_number from private.import_issues as i
+            where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.severity = 'error'
+              and i.row_number > v_chunk.from_row and i.row_number <= v_chunk.to_row
+        ) as u
+        order by 1 limit p_page_size
+      );
+      exit when cardinality(v_numbers) >= p_page_size;
+    end loop;
+    v_numbers := v_numbers[1:p_page_size];
+  elsif p_status in ('pending', 'validated') then
+    -- Not yet in an outcome, and without an error: validated once the import has been.
+    v_numbers := case when (p_status = 'validated') = (v_batch.validated_at is not null) then array(
+      select r.row_number from private.import_rows as r
+      where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number > p_after_row
+        and not exists (
+          select from private.import_issues as i
+          where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number and i.severity = 'error'
+        )
+        and not exists (
+          select from private.import_outcomes as o
+          where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
+        )
+      order by r.row_number limit p_page_size
+    ) end;
+  else
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no row status %s', to_json(p_status)),
+      hint    = 'One of: pending, validated, failed, skipped, inserted, updated, unchanged, deleted.';
+  end if;
+
+  if v_keys_sql is not null then
+    execute format('select coalesce(jsonb_object_agg(k.row_number, k.key), ''{}'') from (%s) as k (row_number, key)', v_keys_sql)
+    into v_keys using v_batch.staged_on, v_batch.id, v_numbers;
+  end if;
+
+  return query
+  with acted as materialized ( -- the arrays of a chunk are opened once, not once a row
+    select u.*
+    from private.import_outcomes as o
+    cross join lateral unnest(o.row_numbers, o.actions, o.record_ids) as u (row_number, action, record_id)
+    where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
+      and o.from_row < v_numbers[cardinality(v_numbers)] and o.to_row >= v_numbers[1]
+      and u.row_number = any (v_numbers)
+  )
+  select
+    r.row_number,
+    r.line_number,
+    case
+      when w.has_error then 'failed'
+      when o.from_row is not null then coalesce(
+        a.action::text, case when r.row_number = any (o.skipped_rows) then 'skipped' else 'unchanged' end)
+      when v_batch.validated_at is not null then 'validated'
+      else 'pending'
+    end,
+    nullif(v_keys ->> r.row_number::text, ''),
+    a.record_id,
+    (select jsonb_object_agg(c.name, r.cells[c.position]) from unnest(v_batch.columns) with ordinality as c (name, position)),
+    coalesce(w.issues, '[]')
+  from unnest(v_numbers) as n (row_number)
+  join private.import_rows as r
+    on r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number = n.row_number
+  left join private.import_outcomes as o
+    on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
+  left join acted as a on a.row_number = r.row_number
+  left join lateral (
+    select
+      bool_or(i.severity = 'error') as has_error,
+      jsonb_agg(jsonb_build_object('field', i.field, 'severity', i.severity, 'code', i.code, 'message', i.message, 'value', i.value)
+        order by i.id) as issues
+    from private.import_issues as i
+    where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number
+  ) as w on true
+  order by r.row_number;
+end;
+$function$;
+
+revoke all on function "private"."read_import_rows"(uuid, text, integer, integer) from public;
+
+grant execute on function "private"."read_import_rows"(uuid, text, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/read_settings.sql
+
+create or replace function private.read_settings (
+  p_org_id uuid
+)
+  returns table (
+    key           text,
+    value         jsonb,
+    default_value jsonb,
+    minimum       numeric,
+    maximum       numeric,
+    set_by        text,
+    description   text
+  )
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  if p_org_id is not null then
+    perform private.require_org_role(p_org_id, 'viewer');
+  end if;
+  return query
+  select d.key, private.setting(d.key, p_org_id), d.default_value, d.minimum, d.maximum, d.set_by::text, d.description
+  from private.setting_definitions as d
+  order by d.key;
+end;
+$function$;
+
+revoke all on function "private"."read_settings"(uuid) from public;
+
+grant execute on function "private"."read_settings"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/register_dataset.sql
+
+create or replace function private.register_dataset (
+  dataset       text,
+  target        text,
+  key           text[],
+  label         text                    default null::text,
+  entity_type   public.sync_entity_type default 'other'::public.sync_entity_type,
+  allowed_modes public.import_mode[]    default '{insert,update,upsert,delete}'::public.import_mode[],
+  org_column    name                    default 'org_id'::name
+)
+  returns public.datasets
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_table   regclass := to_regclass(register_dataset.target);
+  v_refusal text;
+  v_hint    text;
+  v_id      name;
+  v_dataset public.datasets;
+begin
+  select a.attname into v_id
+  from pg_index as i
+  join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+  where i.indrelid = v_table and i.indisprimary and i.indnkeyatts = 1 and a.atttypid = 'uuid'::regtype;
+
+  select r.refusal, r.hint into v_refusal, v_hint
+  from (values
+    (1, v_table is null,
+      'there is no such table', 'Name it with its schema.'),
+    (2, not exists (select from pg_class as c where c.oid = v_table and c.relkind in ('r', 'p')),
+      'it is not a table', 'Views and foreign tables cannot be imported into.'),
+    (3, not exists (select from pg_class as c where c.oid = v_table and c.relrowsecurity),
+      'row level security is off', 'Enable it and write policies: rows are applied as the caller.'),
+    (4, v_id is null,
+      'its primary key is not a single uuid', 'Records are remembered by a uuid.'),
+    (5, not exists (
+        select from pg_attribute as a
+        where a.attrelid = v_table and a.attname = register_dataset.org_column
+          and a.atttypid = 'uuid'::regtype and a.attnotnull and not a.attisdropped
+      ),
+      'it has no organization column', 'A uuid column, not null, that names the organization.'),
+    (6, not exists (
+        select from pg_index as i
+        where i.indrelid = v_table and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+          and i.indnkeyatts = cardinality(register_dataset.key) + 1
+          and (
+            select array_agg(a.attname::text order by a.attname)
+            from unnest(i.indkey[0:i.indnkeyatts - 1]) as k (attnum)
+            join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
+          ) = (
+            select array_agg(n order by n::name)
+            from unnest(register_dataset.key || register_dataset.org_column::text) as n
+          )
+      ),
+      'it has no unique key on the organization column and the key',
+      format('alter table %s add unique (%s, %s), without a predicate',
+        register_dataset.target, register_dataset.org_column, array_to_string(register_dataset.key, ', '))),
+    (7, v_table is not null and not has_table_privilege('authenticated', v_table, 'select'),
+      'authenticated may not select from it', 'Grant select on the whole table: outcomes compare whole rows.')
+  ) as r (position, applies, refusal, hint)
+  where r.applies
+  order by r.position
+  limit 1;
+
+  if found then
+    raise exception using
+      errcode = '22023',
+      message = 'table is not fit to be a dataset',
+      detail  = format('%s: %s', register_dataset.target, v_refusal),
+      hint    = v_hint;
+  end if;
+
+  insert into public.datasets (key, label, target, id_column, org_column, key_fields, allowed_modes, entity_type, position)
+  values (
+    register_dataset.dataset,
+    coalesce(register_dataset.label, initcap(replace(register_dataset.dataset, '_', ' '))),
+    v_table::text,
+    v_id,
+    register_dataset.org_column,
+    register_dataset.key,
+    register_dataset.allowed_modes,
+    register_dataset.entity_type,
+    (select count(*) + 1 from public.datasets)
+  )
+  returning * into v_dataset;
+
+  insert into public.dataset_fields (dataset, name, label, type, is_required, rules, position)
+  select
+    v_dataset.key,
+    a.attname,
+    initcap(replace(a.attname, '_', ' ')),
+    format_type(a.atttypid, a.atttypmod),
+    a.attname = any (v_dataset.key_fields) or (a.attnotnull and not a.atthasdef and a.attidentity = ''),
+    private.catalog_rules(v_table, a.attname),
+    row_number() over (order by a.attnum)
+  from pg_attribute as a
+  where a.attrelid = v_table
+    and a.attnum > 0
+    and not a.attisdropped
+    and a.attgenerated = ''
+    and a.attidentity <> 'a'
+    and a.attname not in (v_id, register_dataset.org_column)
+    and has_column_privilege('authenticated', v_table, a.attnum, 'insert');
+
+  if (select count(*) from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (v_dataset.key_fields))
+    < cardinality(v_dataset.key_fields) then
+    raise exception using
+      errcode = '22023',
+      message = 'table is not fit to be a dataset',
+      detail  = format('%s: authenticated may not insert the key', register_dataset.target),
+      hint    = 'Grant insert on the columns that files may fill.';
+  end if;
+  return v_dataset;
+end;
+$function$;
+
+revoke all on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name) from public;
+
+grant execute on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name) to "postgres";
+
+-- schemas/private/functions/require_import_right.sql
+
+create or replace function private.require_import_right (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if not exists (select from public.organization as o where o.id = p_batch.org_id and o.is_active) then
+    raise exception using
+      errcode = '42501',
+      message = 'organization is not active',
+      detail  = format('organization %s', p_batch.org_id);
+  end if;
+  perform private.require_org_role(
+    p_batch.org_id,
+    case when p_batch.mode <> 'delete' and p_batch.initiated_by = auth.uid() then 'member' else 'admin' end::public.org_role
+  );
+end;
+$function$;
+
+revoke all on function "private"."require_import_right"(public.import_batches) from public;
+
+grant execute on function "private"."require_import_right"(public.import_batches) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/require_mapped_fields.sql
+
+create or replace function private.require_mapped_fields (
+  p_dataset text,
+  p_mode    public.import_mode,
+  p_mapping jsonb
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_unmapped text[] := private.unmapped_fields(p_dataset, p_mode, p_mapping);
+begin
+  if v_unmapped <> '{}' then
+    raise exception using
+      errcode = 'PT422',
+      message = 'required field is not mapped',
+      detail  = format('no column for %s', array_to_string(v_unmapped, ', ')),
+      hint    = 'Name a column for it in the mapping, or give it a default there.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_mapped_fields"(text, public.import_mode, jsonb) from public;
+
+grant execute on function "private"."require_mapped_fields"(text, public.import_mode, jsonb) to "postgres";
+
+-- schemas/private/functions/require_org_role.sql
+
+create or replace function private.require_org_role (
+  p_org_id       uuid,
+  p_minimum_role public.org_role
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if exists (
+    select from private.org_ids(p_minimum_role) as held (org_id) where held.org_id = p_org_id
+  ) then
+    return;
+  end if;
+
+  raise exception using
+    errcode = '42501',
+    message = 'organization role required',
+    detail  = format('organization %s needs role %s or higher', p_org_id, p_minimum_role),
+    hint    = 'Ask an admin of the organization.';
+end;
+$function$;
+
+revoke all on function "private"."require_org_role"(uuid, public.org_role) from public;
+
+grant execute on function "private"."require_org_role"(uuid, public.org_role) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/run_commit.sql
+
+create or replace function private.run_commit (
+  p_task public.sync_job_queue
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job     public.scheduled_jobs;
+  v_batch   public.import_batches;
+  v_plan    private.import_plans;
+  v_range   private.applied_range;
+  v_all     private.applied_piece;
+  v_outcome private.import_outcomes;
+  v_failed  integer;
+  v_absent  integer[] := '{}';
+  v_middle  integer;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
+  select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
+  select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
+  perform private.require_import_right(v_batch);
+
+  v_range := case v_job.run_as
+    when 'user' then private.apply_rows_as_user(v_plan, p_task.from_row, p_task.to_row)
+    else private.apply_rows_as_service(v_plan, p_task.from_row, p_task.to_row)
+  end;
+  v_all := private.join_pieces(v_range.pieces);
+
+  -- Rows refused for want of a right: their own fault only if the actor still has the import's.
+  if exists (select from unnest(v_range.refused) as r where r.sqlstate = '42501') then
+    perform private.require_import_right(v_batch);
+  end if;
+
+  v_failed := private.failed_row_count(v_batch, p_task.from_row, v_range.reached);
+  v_outcome.skipped_rows := array(
+    select distinct i.row_number
+    from private.import_issues as i
+    where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
+      and i.row_number > p_task.from_row and i.row_number <= v_range.reached
+      and i.code = 'duplicate_in_file' and i.severity = 'warning'
+      and not exists (
+        select from private.import_issues as e
+        where e.staged_on = v_batch.staged_on and e.batch_id = v_batch.id
+          and e.row_number = i.row_number and e.severity = 'error'
+      )
+    order by i.row_number
+  );
+
+  -- Valid rows that the merge returned nothing for: there already (insert), not there (delete, update),
+  -- or unchanged.
+  v_outcome.unchanged_count := v_range.reached - p_task.from_row - v_failed
+    - cardinality(v_outcome.skipped_rows) - cardinality(v_all.row_numbers) - coalesce(cardinality(v_range.refused), 0);
+  if v_outcome.unchanged_count > 0 and v_batch.mode in ('insert', 'delete') then
+    v_absent := array(
+      select v.row_number from private.valid_rows(v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached) as v
+      except select unnest(v_all.row_numbers)
+      except select r.row_number from unnest(v_range.refused) as r
+      order by 1
+    );
+  elsif v_batch.mode = 'update' then
+    v_absent := array(
+      select unnest(v_range.missing) except select r.row_number from unnest(v_range.refused) as r order by 1
+    );
+  end if;
+
+  insert into private.import_issues
+    (staged_on, batch_id, row_number, field, code, message, sqlstate, constraint_name, origin)
+  select
+    v_batch.staged_on, v_batch.id, r.row_number, nullif(r.column_name, ''),
+    case r.sqlstate when '42501' then 'permission_denied' else 'constraint_violation' end,
+    r.message, r.sqlstate, nullif(r.constraint_name, ''), 'commit'
+  from unnest(v_range.refused) as r;
+
+  if cardinality(v_absent) > 0 then
+    execute format(
+      'insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
+       select $1, $2, k.row_number, $4, $5, $6, left(k.key, 200), ''commit'' from (%s) as k (row_number, key)', v_plan.keys_sql)
+    using v_batch.staged_on, v_batch.id, v_absent,
+      (select array_to_string(d.key_fields, ', ') from public.datasets as d where d.key = v_batch.dataset),
+      case v_batch.mode when 'insert' then 'already_exists' else 'not_found' end,
+      case v_batch.mode when 'insert' then 'a record with this key exists' else 'no record has this key' end;
+  end if;
+
+  if (v_job.params ->> 'whole')::boolean and (v_range.reached < p_task.to_row or v_range.refused is not null or v_absent <> '{}') then
+    raise exception using
+      errcode = 'IM002',
+      message = 'a row was refused, so nothing is applied',
+      detail  = (
+        select format('row %s: %s', i.row_number, i.message)
+        from private.import_issues as i
+        where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.origin = 'commit'
+        order by i.row_number
+        limit 1
+      ),
+      hint    = 'Correct the row, or import with on_error=skip.';
+  end if;
+
+  insert into private.import_outcomes values (
+    v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached,
+    v_all.row_numbers, v_all.actions, v_all.record_ids, v_all.row_hashes, v_all.images,
+    v_outcome.skipped_rows,
+    cardinality(array_positions(v_all.actions, 'inserted')),
+    cardinality(array_positions(v_all.actions, 'updated')),
+    cardinality(array_positions(v_all.actions, 'deleted')),
+    v_outcome.unchanged_count - cardinality(v_absent),
+    coalesce(cardinality(v_range.refused), 0) + cardinality(v_absent)
+  );
+
+  -- Out of patience: the rest in two tasks.
+  if v_range.reached < p_task.to_row then
+    v_middle := ceil((p_task.to_row - v_range.reached) / 2.0);
+    perform private.enqueue_tasks(v_job, p_task.task_type, v_range.reached, p_task.to_row, v_middle);
+  end if;
+
+  return row(
+    v_range.reached - p_task.from_row,
+    v_failed + coalesce(cardinality(v_range.refused), 0) + cardinality(v_absent)
+  );
+end;
+$function$;
+
+revoke all on function "private"."run_commit"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_commit"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/run_task.sql
+
+create or replace function private.run_task (
+  p_task_id bigint
+)
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_task    public.sync_job_queue;
+  v_job     public.scheduled_jobs;
+  v_run     text;
+  v_result  private.task_result;
+  v_code    text;
+  v_message text;
+  v_detail  text;
+  v_hint    text;
+  v_context text;
+begin
+  -- Waits for an administrator's hand at most, never for another worker.
+  select q.* into v_task
+  from public.sync_job_queue as q
+  where q.id = p_task_id and q.status = 'running'
+  for update;
+  if not found then
+    return true;
+  end if;
+
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
+  select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
+
+  begin
+    if v_job.status = 'running' and v_job.cancel_requested_at is null then
+      perform private.assume_claims(v_job.claims);
+      execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
+      -- Deferred constraints speak here, where they are caught, and not at the commit.
+      set constraints all immediate;
+    end if;
+    perform private.finish_task(v_task, v_result);
+  exception when query_canceled or others then -- others alone lets a cancellation pass
+    get stacked diagnostics
+      v_code    = returned_sqlstate,
+      v_message = message_text,
+      v_detail  = pg_exception_detail,
+      v_hint    = pg_exception_hint,
+      v_context = pg_exception_context;
+    perform private.fail_task(
+      v_task,
+      jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
+      v_context
+    );
+  end;
+  return v_code is distinct from '57014';
+end;
+$function$;
+
+revoke all on function "private"."run_task"(bigint) from public;
+
+grant execute on function "private"."run_task"(bigint) to "postgres";
+
+-- schemas/private/functions/run_validation.sql
+
+create or replace function private.run_validation (
+  p_task public.sync_job_queue
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  set enable_nestloop to 'off'
+  set work_mem to '64MB'
+  AS $function$
+declare
+  v_job     public.scheduled_jobs;
+  v_batch   public.import_batches;
+  v_plan    private.import_plans;
+  v_buckets integer;
+  v_count   integer;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
+  select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
+  select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
+  perform private.require_import_right(v_batch);
+
+  if p_task.task_type <> 'validate' then
+    v_buckets := private.duplicate_buckets(v_batch);
+    execute v_plan.duplicates_sql[substring(p_task.task_type from '[0-9]+$')::integer]
+    using v_batch.staged_on, v_batch.id, p_task.from_row, v_buckets;
+    get diagnostics v_count = row_count;
+    return row(0, case when p_task.task_type = 'duplicates_1' and v_batch.options ->> 'duplicates' <> 'error' then 0 else v_count end);
+  end if;
+
+  delete from private.import_issues as i
+  where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
+    and i.row_number > p_task.from_row and i.row_number <= p_task.to_row
+    and i.origin <> 'ingest';
+
+  begin
+    execute v_plan.validate_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row;
+  exception when data_exception or integrity_constraint_violation or raise_exception then
+    if v_plan.validate_bare_sql is null then
+      raise;
+    end if;
+    -- One of the table's CHECKs raises on some value: leave them to the table, row by row.
+    execute v_plan.validate_bare_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row;
+  end;
+
+  return row(
+    p_task.to_row - p_task.from_row,
+    private.failed_row_count(v_batch, p_task.from_row, p_task.to_row)
+  );
+end;
+$function$;
+
+revoke all on function "private"."run_validation"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_validation"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/set_worker_count.sql
+
+create or replace function private.set_worker_count (
+  p_count integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_name text;
+begin
+  for v_name in
+    select j.jobname from cron.job as j
+    where j.jobname ~ '^jobs\.work_[0-9]+$' and substring(j.jobname from '[0-9]+$')::integer > p_count
+  loop
+    perform cron.unschedule(v_name);
+  end loop;
+
+  for i in 1..p_count loop
+    perform cron.schedule('jobs.work_' || i, '1 seconds', format($cron$
+do $body$
+declare
+  v_task_id bigint;
+  v_go_on   boolean := true;
+begin
+  perform set_config('application_name', 'sluice jobs.work_%s', false);
+  while v_go_on and clock_timestamp() < statement_timestamp() + interval '45 seconds' loop
+    v_task_id := private.claim_task();
+    commit;
+    if v_task_id is null then
+      perform pg_sleep(0.5);
+      commit;
+    else
+      v_go_on := private.run_task(v_task_id);
+      commit;
+      perform pg_advisory_unlock(private.task_lock_key(v_task_id));
+    end if;
+  end loop;
+end
+$body$ $cron$, i));
+  end loop;
+end;
+$function$;
+
+revoke all on function "private"."set_worker_count"(integer) from public;
+
+grant execute on function "private"."set_worker_count"(integer) to "postgres";
+
+-- schemas/private/functions/setting.sql
+
+create or replace function private.setting (
+  p_key    text,
+  p_org_id uuid default null::uuid
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_value jsonb;
+begin
+  select coalesce(s.value, d.default_value) into v_value
+  from private.setting_definitions as d
+  left join private.settings as s
+    on s.key = d.key and (s.org_id = p_org_id or s.org_id is null)
+  where d.key = p_key
+  order by s.org_id nulls last
+  limit 1;
+
+  if not found then
+    raise exception using errcode = 'IM001', message = 'no such setting', detail = p_key;
+  end if;
+  return v_value;
+end;
+$function$;
+
+revoke all on function "private"."setting"(text, uuid) from public;
+
+grant execute on function "private"."setting"(text, uuid) to "authenticated", "postgres", "service_role", "sluice_ingest";
+
+-- schemas/private/functions/staged_rows.sql
+
+create or replace function private.staged_rows (
+  p_batch_id uuid,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns table (
+    row_number integer,
+    cells      text[],
+    record_id  uuid
+  )
+  language plpgsql
+  stable
+  security definer
+  rows 20000
+  set search_path to ''
+  set enable_nestloop to 'on'
+  set enable_seqscan to 'off'
+  AS $function$
+declare
+  v_staged_on date;
+  v_plan      private.import_plans;
+begin
+  select b.staged_on into v_staged_on
+  from public.import_batches as b
+  join public.scheduled_jobs as j
+    on j.batch_id = b.id and j.job_type = 'commit' and j.status = 'running'
+    and j.actor is not distinct from auth.uid() and (j.run_as = 'service') = private.is_service_caller()
+  where b.id = p_batch_id;
+  if not found then
+    raise exception using errcode = 'IM001', message = 'no running commit of this import is the caller''s';
+  end if;
+
+  select p.* into v_plan from private.import_plans as p where p.batch_id = p_batch_id;
+  if v_plan.lookup_sql is null then
+    return query
+    select v.row_number, v.cells, null::uuid
+    from private.valid_rows(v_staged_on, p_batch_id, p_from_row, p_to_row) as v;
+  else
+    return query execute v_plan.lookup_sql using v_staged_on, p_batch_id, p_from_row, p_to_row, v_plan.org_id;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."staged_rows"(uuid, integer, integer) from public;
+
+grant execute on function "private"."staged_rows"(uuid, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/start_import_job.sql
+
+create or replace function private.start_import_job (
+  p_job_type        text,
+  p_import_id       uuid,
+  p_params          jsonb,
+  p_idempotency_key text
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_id uuid;
+begin
+  if p_idempotency_key is not null then
+    select j.id into v_id
+    from public.scheduled_jobs as j
+    where j.batch_id = p_import_id and j.job_type = p_job_type
+      and j.actor is not distinct from auth.uid() and j.idempotency_key = p_idempotency_key;
+  end if;
+  if v_id is null then
+    insert into public.scheduled_jobs (job_type, params, idempotency_key)
+    values (p_job_type, p_params || jsonb_build_object('import_id', p_import_id), p_idempotency_key)
+    returning id into v_id;
+  end if;
+  return private.find_job(v_id);
+end;
+$function$;
+
+revoke all on function "private"."start_import_job"(text, uuid, jsonb, text) from public;
+
+grant execute on function "private"."start_import_job"(text, uuid, jsonb, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/suggest_mapping.sql
+
+create or replace function private.suggest_mapping (
+  p_dataset text,
+  p_columns text[]
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_least   constant numeric := 0.5;
+  v_pair    record;
+  v_columns text[] := '{}';
+  v_fields  jsonb := '{}';
+begin
+  for v_pair in
+    select
+      f.name as field,
+      c.name as "column",
+      round(n.confidence * s.likeness, 2) as confidence,
+      case when s.likeness = 1 then n.reason else 'likeness' end as reason
+    from public.dataset_fields as f
+    cross join lateral (
+      select f.name, 1.0, 'name'
+      union all select f.label, 0.95, 'label'
+      union all select a, 0.9, 'alias' from unnest(f.aliases) as a
+    ) as n (name, confidence, reason)
+    cross join unnest(p_columns) with ordinality as c (name, position)
+    cross join lateral (
+      select case
+        when private.plain_name(n.name) = private.plain_name(c.name) then 1
+        else least(extensions.similarity(n.name, c.name), 0.9)
+      end::numeric as likeness
+    ) as s
+    where f.dataset = p_dataset
+      and n.confidence * s.likeness >= c_least
+    order by n.confidence * s.likeness desc, f.position, c.position
+  loop
+    continue when v_fields ? v_pair.field or v_pair.column = any (v_columns);
+    v_columns := v_columns || v_pair.column;
+    v_fields := v_fields || jsonb_build_object(v_pair.field,
+      jsonb_build_object('column', v_pair.column, 'confidence', v_pair.confidence, 'reason', v_pair.reason));
+  end loop;
+  return v_fields;
+end;
+$function$;
+
+revoke all on function "private"."suggest_mapping"(text, text[]) from public;
+
+grant execute on function "private"."suggest_mapping"(text, text[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/task_lock_key.sql
+
+create or replace function private.task_lock_key (
+  p_task_id bigint
+)
+  returns bigint
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select hashtextextended('jobs.task:' || p_task_id, 0);
+$function$;
+
+revoke all on function "private"."task_lock_key"(bigint) from public;
+
+grant execute on function "private"."task_lock_key"(bigint) to "postgres";
+
+-- schemas/private/functions/text_array.sql
+
+create or replace function private.text_array (
+  p_array jsonb
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select format('%L::text[]', array(select jsonb_array_elements_text(p_array))::text);
+$function$;
+
+revoke all on function "private"."text_array"(jsonb) from public;
+
+grant execute on function "private"."text_array"(jsonb) to "postgres";
+
+-- schemas/private/functions/tg__touch_updated_at.sql
+
+create or replace function private.tg__touch_updated_at()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  new.updated_at := now();
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg__touch_updated_at"() from public;
+
+grant execute on function "private"."tg__touch_updated_at"() to "postgres";
+
+-- schemas/private/functions/tg_auth_users__copy_email.sql
+
+create or replace function private.tg_auth_users__copy_email()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  update public.profiles as p set email = new.email where p.id = new.id;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_auth_users__copy_email"() from public;
+
+grant execute on function "private"."tg_auth_users__copy_email"() to "postgres";
+
+-- schemas/private/functions/tg_auth_users__create_profile.sql
+
+create or replace function private.tg_auth_users__create_profile()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  insert into public.profiles (id, email, full_name, avatar_url)
+  values (new.id, new.email, new.raw_user_meta_data ->> 'full_name', new.raw_user_meta_data ->> 'avatar_url');
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_auth_users__create_profile"() from public;
+
+grant execute on function "private"."tg_auth_users__create_profile"() to "postgres";
+
+-- schemas/private/functions/tg_dataset_fields__guard_rules.sql
+
+create or replace function private.tg_dataset_fields__guard_rules()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_rule  record;
+  v_right boolean;
+begin
+  for v_rule in select e.key, e.value from jsonb_each(new.rules) as e loop
+    v_right := case v_rule.key
+      when 'format' then v_rule.value <@ '["email", "url", "phone", "uuid"]'
+      when 'one_of' then jsonb_typeof(v_rule.value) = 'array'
+        and not jsonb_path_exists(v_rule.value, 'strict $[*] ? (@.type() != "string")')
+      when 'pattern' then jsonb_typeof(v_rule.value) = 'string'
+      when 'unique_in_file' then jsonb_typeof(v_rule.value) = 'boolean'
+      when 'min' then jsonb_typeof(v_rule.value) = 'number'
+      when 'max' then jsonb_typeof(v_rule.value) = 'number'
+      when 'min_length' then jsonb_typeof(v_rule.value) = 'number'
+      when 'max_length' then jsonb_typeof(v_rule.value) = 'number'
+    end;
+    if v_right is not true then
+      raise exception using
+        errcode = '22023',
+        message = 'rule is not understood',
+        detail  = format('%s.%s: %s', new.dataset, new.name, jsonb_build_object(v_rule.key, v_rule.value)),
+        hint    = 'See the comment on dataset_fields.rules.';
+    end if;
+  end loop;
+
+  if new.rules ? 'pattern' then
+    perform '' ~ (new.rules ->> 'pattern'); -- 2201B when it is no regular expression
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_dataset_fields__guard_rules"() from public;
+
+grant execute on function "private"."tg_dataset_fields__guard_rules"() to "postgres";
+
+-- schemas/private/functions/tg_import_batches__follow_session.sql
+
+create or replace function private.tg_import_batches__follow_session()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  update public.import_sessions as s
+  set current_step = new.status::text,
+      content_hash = new.content_hash,
+      header_hash  = md5(array_to_string(new.columns, e'\x1f')),
+      status       = case new.status
+        when 'completed' then 'completed'
+        when 'cancelled' then 'abandoned'
+        else 'in_progress'
+      end::public.session_status
+  where s.batch_id = new.id;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__follow_session"() from public;
+
+grant execute on function "private"."tg_import_batches__follow_session"() to "postgres";
+
+-- schemas/private/functions/tg_import_batches__guard_status.sql
+
+create or replace function private.tg_import_batches__guard_status()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if (old.status, new.status) not in (
+    ('receiving', 'staged'), ('receiving', 'failed'),
+    ('staged', 'validating'), ('staged', 'cancelled'),
+    ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
+    ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
+    ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
+    ('failed', 'staged'), ('failed', 'validating')
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import cannot go on that way',
+      detail  = format('import %s: %s to %s', old.id, old.status, new.status);
+  end if;
+
+  case new.status
+    when 'staged' then
+      new.staged_at := coalesce(new.staged_at, clock_timestamp());
+      new.validated_at := null;
+    when 'validated' then
+      new.validated_at := clock_timestamp();
+    else null;
+  end case;
+  new.finished_at := case when new.status in ('completed', 'failed', 'cancelled') then clock_timestamp() end;
+  if new.status <> 'failed' then
+    new.error := null;
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__guard_status"() from public;
+
+grant execute on function "private"."tg_import_batches__guard_status"() to "postgres";
+
+-- schemas/private/functions/tg_import_batches__log_activity.sql
+
+create or replace function private.tg_import_batches__log_activity()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_entity_type public.sync_entity_type := (
+    select d.entity_type from public.datasets as d where d.key = new.dataset
+  );
+begin
+  perform private.log_activity(
+    new.org_id,
+    v_entity_type,
+    case
+      when new.status = 'staged' and old.status = 'receiving' then 'created'
+      when new.status = 'staged' then 'updated'
+      when new.status in ('validating', 'committing') then 'started'
+      else new.status::text
+    end::public.sync_action,
+    case
+      when new.status in ('completed', 'failed', 'cancelled') then new.status::text
+      when new.status in ('validating', 'committing') then 'running'
+      else 'pending'
+    end::public.sync_status_type,
+    new.id::text,
+    jsonb_build_object('import_status', new.status, 'dataset', new.dataset, 'mode', new.mode,
+      'file_name', new.file_name, 'row_count', new.row_count),
+    new.error ->> 'message'
+  );
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__log_activity"() from public;
+
+grant execute on function "private"."tg_import_batches__log_activity"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__guard_identity.sql
+
+create or replace function private.tg_scheduled_jobs__guard_identity()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  raise exception using
+    errcode = '42501',
+    message = 'whose job it is cannot be changed',
+    detail  = format('job %s', old.id),
+    hint    = 'Start a new job.';
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__guard_identity"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__guard_identity"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__queue_over_limit.sql
+
+create or replace function private.tg_scheduled_jobs__queue_over_limit()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  -- Held to the end of the transaction by whoever starts or ends a job here, so that the count is true.
+  perform pg_advisory_xact_lock(hashtextextended('jobs.organization:' || new.org_id, 0));
+
+  if (
+    select count(*) from public.scheduled_jobs as j
+    where j.org_id = new.org_id and j.status in ('pending', 'running')
+  ) >= private.setting('jobs.running_per_organization', new.org_id)::integer then
+    new.status := 'queued';
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__queue_over_limit"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__queue_over_limit"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__release_queued.sql
+
+create or replace function private.tg_scheduled_jobs__release_queued()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_next uuid;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('jobs.organization:' || new.org_id, 0));
+
+  -- Skipped when locked: whoever holds it is ending it, and comes here next.
+  select j.id into v_next
+  from public.scheduled_jobs as j
+  where j.org_id = new.org_id and j.status = 'queued'
+  order by j.priority, j.run_at, j.id
+  limit 1
+  for update skip locked;
+
+  if found then
+    update public.scheduled_jobs as j set status = 'pending' where j.id = v_next;
+    update public.sync_job_queue as q set status = 'pending' where q.job_id = v_next and q.status = 'held';
+  end if;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__release_queued"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__release_queued"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__report_progress.sql
+
+create or replace function private.tg_scheduled_jobs__report_progress()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  insert into public.sync_progress as p (
+    org_id, sync_id, entity_type, status, total_items, processed_count, current_item, failed_count
+  )
+  values (
+    new.org_id, new.id::text, new.entity_type, new.status,
+    new.total_count, new.done_count, new.done_count, new.failed_count
+  )
+  on conflict (org_id, sync_id) do update
+  set status          = excluded.status,
+      total_items     = excluded.total_items,
+      processed_count = excluded.processed_count,
+      current_item    = excluded.current_item,
+      failed_count    = excluded.failed_count,
+      started_at      = coalesce(new.started_at, p.started_at);
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__report_progress"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__report_progress"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__resolve_import.sql
+
+create or replace function private.tg_scheduled_jobs__resolve_import()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+begin
+  if not pg_input_is_valid(new.params ->> 'import_id', 'uuid') is true then
+    raise exception using
+      errcode = '22023',
+      message = 'params must name an import',
+      hint    = 'Give { "import_id": "<uuid>" }.';
+  end if;
+
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = (new.params ->> 'import_id')::uuid
+    and b.org_id in (select private.org_ids('viewer'))
+  for update;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import not found';
+  end if;
+  perform private.require_import_right(v_batch);
+
+  if not (
+    v_batch.status = 'validated'
+    or (new.job_type = 'validate' and v_batch.status = 'staged')
+    or (new.job_type = 'validate' and private.failed_before_commit(v_batch))
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is in another state',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = case
+        when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
+        when v_batch.status in ('validating', 'committing') then 'Wait for the running job, or cancel it.'
+        when v_batch.status = 'failed' then 'Send the file, or what is left of it, as a new import.'
+        else 'It is at its end; start a new import.'
+      end;
+  end if;
+
+  if v_batch.options ->> 'on_error' = 'abort'
+    and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
+    raise exception using
+      errcode = 'PT413',
+      message = 'import is too large to be applied as a whole',
+      detail  = format('%s rows', v_batch.row_count),
+      hint    = format('With on_error=abort at most %s rows; set on_error=skip, or send the file in parts.',
+        private.setting('imports.max_atomic_rows', v_batch.org_id));
+  end if;
+
+  new.org_id      := v_batch.org_id;
+  new.batch_id    := v_batch.id;
+  new.entity_type := (select d.entity_type from public.datasets as d where d.key = v_batch.dataset);
+  new.total_count := v_batch.row_count;
+  new.phase       := new.job_type;
+  new.params      := case
+    when new.job_type = 'validate' then
+      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
+    -- all or nothing: one task, one transaction
+    else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
+  end;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__resolve_import"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__resolve_import"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__start_import_job.sql
+
+create or replace function private.tg_scheduled_jobs__start_import_job()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+  v_chunk integer := private.setting('imports.chunk_rows', new.org_id)::integer;
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
+  if new.job_type = 'validate' then
+    perform private.compile_plan(v_batch);
+  elsif (new.params ->> 'whole')::boolean then
+    v_chunk := v_batch.row_count;
+  end if;
+
+  update public.import_batches as b
+  set status = case new.job_type when 'validate' then 'validating' else 'committing' end::public.import_status
+  where b.id = v_batch.id;
+  perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count, v_chunk);
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__start_import_job"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__start_import_job"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__take_actor.sql
+
+create or replace function private.tg_scheduled_jobs__take_actor()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  new.created_by := auth.uid();
+  if private.is_service_caller() then
+    new.run_as := 'service';
+    new.actor  := null;
+    new.claims := '{"role": "service_role"}';
+  else
+    new.run_as := 'user';
+    new.actor  := auth.uid();
+    new.claims := current_setting('request.jwt.claims', true)::jsonb;
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__take_actor"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__take_actor"() to "postgres";
+
+-- schemas/private/functions/tg_settings__guard_value.sql
+
+create or replace function private.tg_settings__guard_value()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_definition private.setting_definitions;
+begin
+  select d.* into v_definition from private.setting_definitions as d where d.key = new.key;
+
+  if jsonb_typeof(new.value) is distinct from v_definition.value_type then
+    raise exception using
+      errcode = '22023',
+      message = 'setting has another type',
+      detail  = format('%s is a %s, got %s', new.key, v_definition.value_type, new.value);
+  end if;
+
+  if v_definition.value_type = 'number'
+    and (new.value::numeric < v_definition.minimum or new.value::numeric > v_definition.maximum) then
+    raise exception using
+      errcode = '22023',
+      message = 'setting is out of bounds',
+      detail  = format('%s must be from %s to %s, got %s',
+        new.key, v_definition.minimum, v_definition.maximum, new.value);
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_settings__guard_value"() from public;
+
+grant execute on function "private"."tg_settings__guard_value"() to "postgres";
+
+-- schemas/private/functions/transform_expression.sql
+
+create or replace function private.transform_expression (
+  p_expression text,
+  p_transform  jsonb,
+  p_field      public.dataset_fields,
+  p_columns    text[]
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_name  text := case jsonb_typeof(p_transform)
+    when 'string' then p_transform #>> '{}'
+    when 'object' then (select min(k) from jsonb_object_keys(p_transform) as k)
+  end;
+  v_given jsonb := case jsonb_typeof(p_transform) when 'object' then p_transform -> v_name end;
+  v_kind  text := jsonb_typeof(v_given);
+  v_text  text := v_given #>> '{}';
+  v_class text := private.type_class(p_field.type);
+  v_sql   text;
+begin
+  if jsonb_typeof(p_transform) = 'object' and (select count(*) from jsonb_object_keys(p_transform)) <> 1 then
+    v_name := null;
+  end if;
+  if v_name = 'regex_extract' and v_kind = 'string' then
+    perform '' ~ v_text; -- 2201B when it is no regular expression
+  end if;
+
+  v_sql := case
+    when v_given is null then
+      case v_name
+        when 'trim' then format('nullif(btrim(%s, %L), '''')', p_expression, e' \t\r\n\u00a0')
+        when 'collapse_spaces' then format('regexp_replace(%s, ''[[:space:]]+'', '' '', ''g'')', p_expression)
+        when 'upper' then format('upper(%s)', p_expression)
+        when 'lower' then format('lower(%s)', p_expression)
+        when 'title' then format('initcap(%s)', p_expression)
+        when 'digits' then format('nullif(regexp_replace(%s, ''[^0-9]+'', '''', ''g''), '''')', p_expression)
+      end
+    when v_name = 'null_if' and v_kind in ('string', 'array') then
+      format('case when %1$s <> all (%2$s) then %1$s end', p_expression,
+        private.text_array(case v_kind when 'string' then jsonb_build_array(v_given) else v_given end))
+    when v_name = 'default' and v_kind in ('string', 'number', 'boolean') then
+      format('coalesce(%s, %L)', p_expression, v_text)
+    when v_name = 'prefix' and v_kind = 'string' then format('%L || %s', v_text, p_expression)
+    when v_name = 'suffix' and v_kind = 'string' then format('%s || %L', p_expression, v_text)
+    when v_name = 'replace' and jsonb_typeof(v_given -> 'from') = 'string' and jsonb_typeof(v_given -> 'to') = 'string' then
+      format('nullif(replace(%s, %L, %L), '''')', p_expression, v_given ->> 'from', v_given ->> 'to')
+    when v_name = 'regex_extract' and v_kind = 'string' then format('substring(%s from %L)', p_expression, v_text)
+    when v_name = 'split' and jsonb_typeof(v_given -> 'separator') = 'string' and v_given ->> 'part' ~ '^-?[1-9][0-9]{0,3}$' then
+      format('nullif(btrim(split_part(%s, %L, %s)), '''')', p_expression, v_given ->> 'separator', v_given ->> 'part')
+    when v_name = 'map_values' and v_kind = 'object' and v_given <> '{}'
+      and not jsonb_path_exists(v_given, 'strict $.* ? (@.type() != "string" && @.type() != "null")') then
+      format('case %1$s %2$s else %1$s end', p_expression, (
+        select string_agg(format('when %L then %L', m.key, m.value), ' ') from jsonb_each_text(v_given) as m
+      ))
+    when v_name = 'classify' and v_kind = 'array' then private.classify_expression(p_expression, v_given, p_columns)
+    when v_name = 'parse_date' and v_kind in ('string', 'array') and v_class in ('date', 'timestamp') then (
+      select format('case %s else %s end', string_agg(private.date_branches(p_expression, f), ' '), p_expression)
+      from jsonb_array_elements_text(case v_kind when 'string' then jsonb_build_array(v_given) else v_given end) as f
+      having bool_and(private.date_branches(p_expression, f) is not null)
+    )
+    when v_name = 'parse_number' and v_kind = 'object' and v_class in ('integer', 'number')
+      and coalesce(v_given ->> 'decimal', '.') in ('.', ',') and coalesce(v_given ->> 'group', ',') in ('.', ',', ' ', '''', '')
+      and coalesce(v_given ->> 'decimal', '.') <> coalesce(v_given ->> 'group', case v_given ->> 'decimal' when ',' then '.' else ',' end)
+      and v_given - 'decimal' - 'group' = '{}' then
+      private.number_expression(p_expression, coalesce(v_given ->> 'decimal', '.'),
+        coalesce(v_given ->> 'group', case v_given ->> 'decimal' when ',' then '.' else ',' end))
+    when v_name = 'parse_boolean' and v_class = 'boolean'
+      and jsonb_typeof(v_given -> 'true') = 'array' and jsonb_typeof(v_given -> 'false') = 'array' then
+      format('case when lower(%1$s) = any (%2$s) then ''true'' when lower(%1$s) = any (%3$s) then ''false'' else ''?'' || %1$s end',
+        p_expression, lower(private.text_array(v_given -> 'true')), lower(private.text_array(v_given -> 'false')))
+  end;
+
+  if v_sql is null then
+    raise exception using
+      errcode = '22023',
+      message = 'transform is not understood',
+      detail  = format('field %s (%s): %s', p_field.name, p_field.type, coalesce(p_transform::text, 'null')),
+      hint    = 'See the list of transforms in the documentation; parse_date, parse_number and parse_boolean need a field of that type.';
+  end if;
+  return v_sql;
+end;
+$function$;
+
+revoke all on function "private"."transform_expression"(text, jsonb, public.dataset_fields, text[]) from public;
+
+grant execute on function "private"."transform_expression"(text, jsonb, public.dataset_fields, text[]) to "postgres";
+
+-- schemas/private/functions/type_class.sql
+
+create or replace function private.type_class (
+  p_type text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_type ~ '^(smallint|integer|bigint)$' then 'integer'
+    when p_type ~ '^(numeric|real|double precision)' then 'number'
+    when p_type = 'date' then 'date'
+    when p_type ~ '^timestamp' then 'timestamp'
+    when p_type ~ '^time' then 'time'
+    when p_type = 'boolean' then 'boolean'
+    when p_type ~ '^(text|character varying|character)' then 'text'
+    else 'other'
+  end;
+$function$;
+
+revoke all on function "private"."type_class"(text) from public;
+
+grant execute on function "private"."type_class"(text) to "postgres";
+
+-- schemas/private/functions/type_hint.sql
+
+create or replace function private.type_hint (
+  p_type text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case private.type_class(p_type)
+    when 'integer' then 'not a whole number'
+    when 'number' then 'not a number'
+    when 'date' then 'not a date (YYYY-MM-DD)'
+    when 'timestamp' then 'not a date and time (YYYY-MM-DD HH:MM:SS)'
+    when 'time' then 'not a time of day (HH:MM:SS)'
+    when 'boolean' then 'neither true nor false'
+    else 'not a ' || p_type
+  end;
+$function$;
+
+revoke all on function "private"."type_hint"(text) from public;
+
+grant execute on function "private"."type_hint"(text) to "postgres";
+
+-- schemas/private/functions/type_shape.sql
+
+create or replace function private.type_shape (
+  p_type_class text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case p_type_class
+    when 'integer' then '^[+-]?[0-9]+$'
+    when 'number' then '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$'
+    when 'date' then '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$'
+    when 'timestamp' then '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)? ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$'
+    when 'time' then '^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?$'
+  end;
+$function$;
+
+revoke all on function "private"."type_shape"(text) from public;
+
+grant execute on function "private"."type_shape"(text) to "postgres";
+
+-- schemas/private/functions/unmapped_fields.sql
+
+create or replace function private.unmapped_fields (
+  p_dataset text,
+  p_mode    public.import_mode,
+  p_mapping jsonb
+)
+  returns text[]
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select coalesce(array_agg(f.name order by f.position), '{}')
+  from public.dataset_fields as f
+  join public.datasets as d on d.key = f.dataset
+  where f.dataset = p_dataset
+    and (f.name = any (d.key_fields) or (f.is_required and p_mode in ('insert', 'upsert')))
+    and not p_mapping ? f.name;
+$function$;
+
+revoke all on function "private"."unmapped_fields"(text, public.import_mode, jsonb) from public;
+
+grant execute on function "private"."unmapped_fields"(text, public.import_mode, jsonb) to "postgres";
+
+-- schemas/private/functions/valid_rows.sql
+
+create or replace function private.valid_rows (
+  p_staged_on date,
+  p_batch_id  uuid,
+  p_from_row  integer,
+  p_to_row    integer
+)
+  returns table (
+    row_number integer,
+    cells      text[]
+  )
+  language plpgsql
+  stable
+  rows 20000
+  set search_path to ''
+  set enable_nestloop to 'off'
+  set enable_hashjoin to 'on'
+  AS $function$
+begin
+  return query
+  select r.row_number, r.cells
+  from private.import_rows as r
+  where r.staged_on = p_staged_on
+    and r.batch_id = p_batch_id
+    and r.row_number > p_from_row
+    and r.row_number <= p_to_row
+    and not exists (
+      select from private.import_issues as i
+      where i.staged_on = p_staged_on
+        and i.batch_id = p_batch_id
+        and i.row_number = r.row_number
+        and i.row_number > p_from_row
+        and i.row_number <= p_to_row
+        and (i.severity = 'error' or i.code = 'duplicate_in_file')
+    );
+end;
+$function$;
+
+revoke all on function "private"."valid_rows"(date, uuid, integer, integer) from public;
+
+grant execute on function "private"."valid_rows"(date, uuid, integer, integer) to "postgres";
+
+-- schemas/private/functions/worker_activity.sql
+
+create or replace function private.worker_activity()
+  returns table (
+    worker     text,
+    pid        integer,
+    state      text,
+    started_at timestamp with time zone,
+    org_id     uuid,
+    job_id     uuid,
+    task_id    bigint,
+    task_type  text,
+    from_row   integer,
+    to_row     integer,
+    attempt    smallint,
+    claimed_at timestamp with time zone
+  )
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_sees_all boolean := private.is_service_caller() or private.is_system_admin();
+begin
+  return query
+  select
+    substring(a.application_name from '^sluice (.*)$'), a.pid,
+    case when q.id is not null then 'working' else 'idle' end,
+    a.backend_start, q.org_id, q.job_id, q.id, q.task_type, q.from_row, q.to_row, q.attempts, q.claimed_at
+  from pg_stat_activity as a
+  left join public.sync_job_queue as q on q.claimed_by = a.pid and q.status = 'running'
+  where a.application_name ~ '^sluice jobs\.work_'
+    and (v_sees_all or q.org_id in (select private.org_ids('admin')));
+end;
+$function$;
+
+revoke all on function "private"."worker_activity"() from public;
+
+grant execute on function "private"."worker_activity"() to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/write_mapping.sql
+
+create or replace function private.write_mapping (
+  p_import_id uuid,
+  p_mapping   jsonb,
+  p_options   jsonb
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
+  perform private.require_import_right(v_batch);
+
+  if not (v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is in another state',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = 'Mapping and options can be changed while it is staged or validated, and after a validation that failed.';
+  end if;
+
+  update public.import_batches as b
+  set status  = 'staged', -- what was validated is no longer what would run
+      mapping = coalesce(private.normalize_mapping(b.dataset, b.columns, p_mapping), b.mapping),
+      options = private.normalize_options(b.options || coalesce(p_options, '{}'))
+  where b.id = p_import_id;
+end;
+$function$;
+
+revoke all on function "private"."write_mapping"(uuid, jsonb, jsonb) from public;
+
+grant execute on function "private"."write_mapping"(uuid, jsonb, jsonb) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/write_setting.sql
+
+create or replace function private.write_setting (
+  p_key    text,
+  p_value  jsonb,
+  p_org_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_set_by private.setting_authority;
+begin
+  select d.set_by into v_set_by from private.setting_definitions as d where d.key = p_key;
+  if not found then
+    raise exception using
+      errcode = '22023',
+      message = 'no such setting',
+      detail  = p_key,
+      hint    = 'list_settings names them all.';
+  end if;
+
+  if v_set_by = 'admin' and p_org_id is not null then
+    perform private.require_org_role(p_org_id, 'admin');
+  elsif not coalesce(
+    case v_set_by
+      -- postgres alone: not even the service key, which every edge function holds
+      when 'postgres' then nullif(current_setting('request.jwt.claims', true), '') is null and private.is_service_caller()
+      else private.is_service_caller() or private.is_system_admin()
+    end, false) then
+    raise exception using
+      errcode = '42501',
+      message = 'setting is not the caller''s to change',
+      detail  = format('%s is set by %s', p_key, v_set_by);
+  end if;
+
+  insert into private.settings as s (key, org_id, value)
+  values (p_key, p_org_id, p_value)
+  on conflict (key, org_id) do update
+  set value = excluded.value, updated_by = excluded.updated_by, updated_at = now();
+end;
+$function$;
+
+revoke all on function "private"."write_setting"(text, jsonb, uuid) from public;
+
+grant execute on function "private"."write_setting"(text, jsonb, uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/schema.sql
+
+create schema "private";
+
+comment on schema "private" is 'Implementation of Sluice. Not an interface: names and shapes change without notice.';
+
+grant usage on schema "private" to "authenticated";
+
+grant create, usage on schema "private" to "postgres";
+
+grant usage on schema "private" to "service_role", "sluice_ingest";
+
+-- schemas/private/tables/import_issues.sql
+
+create table "private"."import_issues" (
+  "id"              bigint                 generated always as identity not null,
+  "staged_on"       date                   not null,
+  "batch_id"        uuid                   not null,
+  "row_number"      integer                not null,
+  "field"           text,
+  "severity"        private.issue_severity not null,
+  "code"            text                   not null,
+  "message"         text                   not null,
+  "value"           text,
+  "origin"          private.issue_origin   not null,
+  "sqlstate"        text,
+  "constraint_name" text
+) partition by range (staged_on);
+
+alter table "private"."import_issues"
+  alter column "severity" set default 'error'::private.issue_severity;
+
+alter table "private"."import_issues"
+  add constraint "import_issues_pkey" primary key (id, staged_on);
+
+create index import_issues_batch_id_row_number_idx on only private.import_issues using btree (batch_id, row_number);
+
+comment on table "private"."import_issues" is 'What is wrong with rows. An error fails its row; a warning does not, but that a duplicate_in_file is passed over.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_issues" to "postgres";
+
+grant insert on table "private"."import_issues" to "sluice_ingest";
+
+-- schemas/private/tables/import_issues_default.sql
+
+create table "private"."import_issues_default" partition of "private"."import_issues" default;
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_issues_default" to "postgres";
+
+-- schemas/private/tables/import_outcomes.sql
+
+create table "private"."import_outcomes" (
+  "staged_on"       date                 not null,
+  "batch_id"        uuid                 not null,
+  "from_row"        integer              not null,
+  "to_row"          integer              not null,
+  "row_numbers"     integer[]            not null,
+  "actions"         private.row_action[] not null,
+  "record_ids"      uuid[]               not null,
+  "row_hashes"      bigint[]             not null,
+  "images"          jsonb[]              not null,
+  "skipped_rows"    integer[]            not null,
+  "inserted_count"  integer              not null,
+  "updated_count"   integer              not null,
+  "deleted_count"   integer              not null,
+  "unchanged_count" integer              not null,
+  "refused_count"   integer              not null
+) partition by range (staged_on);
+
+alter table "private"."import_outcomes"
+  add constraint "import_outcomes_pkey" primary key (batch_id, from_row, staged_on);
+
+comment on column "private"."import_outcomes"."images" is 'The record before it was updated or deleted, as jsonb; null for inserted ones.';
+
+comment on column "private"."import_outcomes"."row_hashes" is 'hash_record_extended over the record as the import left it, in the columns that the plan names; null for deleted ones.';
+
+comment on table "private"."import_outcomes" is 'What became of the rows of a chunk (after from_row, to to_row): those in row_numbers were acted upon; those in skipped_rows passed over; those with an error issue failed; the others were unchanged.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_outcomes" to "postgres";
+
+-- schemas/private/tables/import_outcomes_default.sql
+
+create table "private"."import_outcomes_default" partition of "private"."import_outcomes" default;
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_outcomes_default" to "postgres";
+
+-- schemas/private/tables/import_plans.sql
+
+create table "private"."import_plans" (
+  "batch_id"          uuid                     not null,
+  "org_id"            uuid                     not null,
+  "target"            text                     not null,
+  "key_index"         text                     not null,
+  "hash_columns"      text[]                   not null,
+  "keys_sql"          text                     not null,
+  "validate_sql"      text                     not null,
+  "validate_bare_sql" text,
+  "duplicates_sql"    text[]                   not null,
+  "lookup_sql"        text,
+  "merge_sql"         text                     not null,
+  "missing_sql"       text,
+  "compiled_at"       timestamp with time zone not null default clock_timestamp(),
+  constraint "import_plans_pkey" primary key (batch_id),
+  constraint "import_plans_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade
+);
+
+alter table "private"."import_plans"
+  add column "mode" public.import_mode not null;
+
+comment on table "private"."import_plans" is 'What an import runs. keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_plans" to "postgres";
+
+-- schemas/private/tables/import_rows.sql
+
+create table "private"."import_rows" (
+  "staged_on"   date    not null,
+  "batch_id"    uuid    not null,
+  "row_number"  integer not null,
+  "line_number" integer not null,
+  "cells"       text[]  not null
+) partition by range (staged_on);
+
+alter table "private"."import_rows"
+  add constraint "import_rows_pkey" primary key (batch_id, row_number, staged_on);
+
+comment on table "private"."import_rows" is 'The rows of files as they were sent. row_number counts from 1 without gaps.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_rows" to "postgres";
+
+grant insert on table "private"."import_rows" to "sluice_ingest";
+
+-- schemas/private/tables/import_rows_default.sql
+
+create table "private"."import_rows_default" partition of "private"."import_rows" default;
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_rows_default" to "postgres";
+
+-- schemas/private/tables/job_types.sql
+
+create table "private"."job_types" (
+  "job_type"         text not null,
+  "run_function"     text not null,
+  "advance_function" text not null,
+  "end_function"     text not null,
+  constraint "job_types_pkey" primary key (job_type)
+);
+
+comment on table "private"."job_types" is 'The functions behind each job type, by qualified name.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."job_types" to "postgres";
+
+-- schemas/private/tables/organization_turns.sql
+
+create table "private"."organization_turns" (
+  "org_id"    uuid                     not null,
+  "served_at" timestamp with time zone not null,
+  constraint "organization_turns_pkey" primary key (org_id),
+  constraint "organization_turns_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "private"."organization_turns"
+  set (fillfactor=50);
+
+comment on table "private"."organization_turns" is 'When each organization last had a task claimed: whose turn is next.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."organization_turns" to "postgres";
+
+-- schemas/private/tables/setting_definitions.sql
+
+create table "private"."setting_definitions" (
+  "key"           text    not null,
+  "value_type"    text    not null,
+  "minimum"       numeric,
+  "maximum"       numeric,
+  "default_value" jsonb   not null,
+  "description"   text    not null,
+  constraint "setting_definitions_pkey" primary key (key),
+  constraint "setting_definitions_value_type_check" check ((value_type = ANY (ARRAY['number'::text, 'boolean'::text, 'string'::text])))
+);
+
+alter table "private"."setting_definitions"
+  add column "set_by" private.setting_authority not null;
+
+comment on table "private"."setting_definitions" is 'Every setting there is: JSON type, bounds, default, and the least authority that may change it.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."setting_definitions" to "postgres";
+
+-- schemas/private/tables/settings.sql
+
+create table "private"."settings" (
+  "key"        text                     not null,
+  "org_id"     uuid,
+  "value"      jsonb                    not null,
+  "updated_at" timestamp with time zone not null default now(),
+  constraint "settings_key_fkey" foreign key (key) references private.setting_definitions(key),
+  constraint "settings_key_org_id_key" unique nulls not DISTINCT (key, org_id),
+  constraint "settings_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  "updated_by" uuid                     default auth.uid()
+);
+
+create index settings_org_id_idx on private.settings using btree (org_id);
+
+create trigger _300_guard_value
+  before insert or update on private.settings
+  for each row
+  execute function private.tg_settings__guard_value();
+
+comment on table "private"."settings" is 'Values that differ from the defaults, for all organizations (org_id null) or for one.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."settings" to "postgres";
+
+-- schemas/private/tables/sync_activity_log_default.sql
+
+create table "private"."sync_activity_log_default" partition of "public"."sync_activity_log" default;
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."sync_activity_log_default" to "postgres";
+
+-- schemas/private/types/applied_piece.sql
+
+create type "private"."applied_piece" as (
+  "row_numbers"     integer[],
+  "actions"         private.row_action[],
+  "record_ids"      uuid[],
+  "row_hashes"      bigint[],
+  "images"          jsonb[],
+  "overtaken_count" bigint
+);
+
+grant usage on type "private"."applied_piece" to "postgres";
+
+-- schemas/private/types/applied_range.sql
+
+create type "private"."applied_range" as (
+  "pieces"  private.applied_piece[],
+  "refused" private.refused_row[],
+  "missing" integer[],
+  "reached" integer
+);
+
+grant usage on type "private"."applied_range" to "postgres";
+
+-- schemas/private/types/issue_origin.sql
+
+create type "private"."issue_origin" as enum (
+  'ingest',
+  'validate',
+  'commit'
+);
+
+grant usage on type "private"."issue_origin" to "postgres";
+
+-- schemas/private/types/issue_severity.sql
+
+create type "private"."issue_severity" as enum (
+  'warning',
+  'error'
+);
+
+grant usage on type "private"."issue_severity" to "postgres";
+
+-- schemas/private/types/planned_field.sql
+
+create type "private"."planned_field" as (
+  "number"      integer,
+  "name"        text,
+  "type"        text,
+  "type_oid"    oid,
+  "class"       text,
+  "rules"       jsonb,
+  "is_key"      boolean,
+  "is_required" boolean,
+  "default_sql" text,
+  "not_null"    boolean,
+  "source"      text,
+  "value"       text
+);
+
+grant usage on type "private"."planned_field" to "postgres";
+
+-- schemas/private/types/refused_row.sql
+
+create type "private"."refused_row" as (
+  "row_number"      integer,
+  "sqlstate"        text,
+  "message"         text,
+  "column_name"     text,
+  "constraint_name" text
+);
+
+grant usage on type "private"."refused_row" to "postgres";
+
+-- schemas/private/types/row_action.sql
+
+create type "private"."row_action" as enum (
+  'inserted',
+  'updated',
+  'deleted'
+);
+
+grant usage on type "private"."row_action" to "postgres";
+
+-- schemas/private/types/setting_authority.sql
+
+create type "private"."setting_authority" as enum (
+  'admin',
+  'system_admin',
+  'postgres'
+);
+
+grant usage on type "private"."setting_authority" to "postgres";
+
+-- schemas/private/types/task_result.sql
+
+create type "private"."task_result" as (
+  "done_count"   integer,
+  "failed_count" integer
+);
+
+grant usage on type "private"."task_result" to "postgres";
+
+-- schemas/public/default_privileges.sql
+
+alter default privileges for role "postgres" in schema "public" grant select, update, usage on sequences to "anon";
+
+alter default privileges for role "postgres" in schema "public" grant select, update, usage on sequences to "authenticated";
+
+alter default privileges for role "postgres" in schema "public" grant select, update, usage on sequences to "service_role";
+
+alter default privileges for role "postgres" in schema "public" revoke all on FUNCTIONS from public;
+
+alter default privileges for role "postgres" in schema "public" grant execute on FUNCTIONS to "anon";
+
+alter default privileges for role "postgres" in schema "public" grant execute on FUNCTIONS to "authenticated";
+
+alter default privileges for role "postgres" in schema "public" grant execute on FUNCTIONS to "service_role";
+
+alter default privileges for role "postgres" in schema "public" grant delete, insert, maintain, references, select, trigger, truncate, update on tables to "anon";
+
+alter default privileges for role "postgres" in schema "public" grant delete, insert, maintain, references, select, trigger, truncate, update on tables to "authenticated";
+
+alter default privileges for role "postgres" in schema "public" grant delete, insert, maintain, references, select, trigger, truncate, update on tables to "service_role";
+
+-- schemas/public/functions/auto_log_sync_activity_on_progress_change.sql
+
+create or replace function public.auto_log_sync_activity_on_progress_change()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.log_activity(
+    new.org_id, new.entity_type, new.status::text::public.sync_action, new.status, new.sync_id,
+    jsonb_build_object('total', new.total_items, 'processed', new.processed_count,
+      'failed', new.failed_count, 'elapsed_seconds', new.elapsed_seconds)
+  );
+  return new;
+end;
+$function$;
+
+comment on function "public"."auto_log_sync_activity_on_progress_change"() is 'Trigger: an entry in the activity log when the work ends.';
+
+revoke all on function "public"."auto_log_sync_activity_on_progress_change"() from public;
+
+grant execute on function "public"."auto_log_sync_activity_on_progress_change"() to "postgres", "service_role";
+
+-- schemas/public/functions/cancel_import.sql
+
+create or replace function public.cancel_import (
+  import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.find_import(cancel_import.import_id);
+  perform private.cancel_import(cancel_import.import_id);
+  return private.describe_import(cancel_import.import_id);
+end;
+$function$;
+
+comment on function "public"."cancel_import"(uuid) is 'Stops an import: at once where nothing runs, else when the tasks in flight have ended. Rows that are applied stay, and its counts say so. Returns its document. Errors: 42501, PT404, PT409.';
+
+revoke all on function "public"."cancel_import"(uuid) from public;
+
+grant execute on function "public"."cancel_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/commit_import.sql
+
+create or replace function public.commit_import (
+  import_id       uuid,
+  idempotency_key text default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.start_import_job('commit', commit_import.import_id, '{}', commit_import.idempotency_key);
+$function$;
+
+comment on function "public"."commit_import"(uuid, text) is 'Applies the valid rows of a validated import, in the background, with the caller''s rights. Returns the job, as validate_import does. Errors: 42501, PT404, PT409 (state).';
+
+revoke all on function "public"."commit_import"(uuid, text) from public;
+
+grant execute on function "public"."commit_import"(uuid, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/create_import.sql
+
+create or replace function public.create_import (
+  dataset         text,
+  mode            text  default null::text,
+  org_id          uuid  default null::uuid,
+  file_name       text  default null::text,
+  source          text  default 'api'::text,
+  mapping         jsonb default null::jsonb,
+  options         jsonb default '{}'::jsonb,
+  idempotency_key text  default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.create_import(
+    create_import.dataset, create_import.mode, create_import.org_id, create_import.file_name, create_import.source,
+    create_import.mapping, create_import.options, create_import.idempotency_key
+  );
+$function$;
+
+comment on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) is 'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. Errors: 22023 (dataset, mode, mapping, options), 42501, PT404, PT409 (key in use).';
+
+revoke all on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) from public;
+
+grant execute on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/create_organization.sql
+
+create or replace function public.create_organization (
+  name text,
+  slug text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object('id', o.id, 'name', o.name, 'slug', o.slug)
+  from private.create_organization(create_organization.name, create_organization.slug) as o;
+$function$;
+
+comment on function "public"."create_organization"(text, text) is 'Makes an organization; the caller, who belongs to none yet, becomes its admin (the service key: nobody does). Returns { id, name, slug }. Errors: 23514 (name or slug out of form), 23505 (slug taken), PT409 (already in one), 42501.';
+
+revoke all on function "public"."create_organization"(text, text) from public;
+
+grant execute on function "public"."create_organization"(text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/get_import.sql
+
+create or replace function public.get_import (
+  import_id uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.describe_import(get_import.import_id);
+$function$;
+
+comment on function "public"."get_import"(uuid) is 'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, sample, mapping, suggested_mapping, options, counts, issues, error, progress, job, initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
+
+revoke all on function "public"."get_import"(uuid) from public;
+
+grant execute on function "public"."get_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_import_issues.sql
+
+create or replace function public.list_import_issues (
+  import_id uuid,
+  after_id  bigint  default 0,
+  page_size integer default 100,
+  code      text    default null::text,
+  severity  text    default null::text
+)
+  returns SETOF public.import_issue
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if (list_import_issues.page_size between 1 and 1000) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
+  end if;
+  return query
+  select i.*
+  from private.read_import_issues(
+    list_import_issues.import_id, list_import_issues.after_id, list_import_issues.page_size,
+    list_import_issues.code, list_import_issues.severity
+  ) as i;
+end;
+$function$;
+
+comment on function "public"."list_import_issues"(uuid, bigint, integer, text, text) is 'What is wrong with rows, in the order in which it was found, of one code or severity (error, warning) where given. The next page begins after the last id; page_size at most 1000. sqlstate and constraint_name tell what the table said. Errors: 22023, PT404.';
+
+revoke all on function "public"."list_import_issues"(uuid, bigint, integer, text, text) from public;
+
+grant execute on function "public"."list_import_issues"(uuid, bigint, integer, text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_import_rows.sql
+
+create or replace function public.list_import_rows (
+  import_id uuid,
+  status    text    default null::text,
+  after_row integer default 0,
+  page_size integer default 100
+)
+  returns SETOF public.import_row
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if (list_import_rows.page_size between 1 and 1000) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
+  end if;
+  return query
+  select r.*
+  from private.read_import_rows(
+    list_import_rows.import_id, list_import_rows.status, list_import_rows.after_row, list_import_rows.page_size
+  ) as r;
+end;
+$function$;
+
+comment on function "public"."list_import_rows"(uuid, text, integer, integer) is 'The fate of rows, in their order: pending, validated, failed, skipped, inserted, updated, unchanged or deleted, with the key, the record''s id (of rows acted upon), the row as it was sent, and its issues. status picks one; the next page begins after the last row_number; page_size at most 1000. Errors: 22023, PT404.';
+
+revoke all on function "public"."list_import_rows"(uuid, text, integer, integer) from public;
+
+grant execute on function "public"."list_import_rows"(uuid, text, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_imports.sql
+
+create or replace function public.list_imports (
+  dataset   text                     default null::text,
+  status    text                     default null::text,
+  before    timestamp with time zone default null::timestamp with time zone,
+  page_size integer                  default 50
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_documents jsonb;
+begin
+  if (list_imports.page_size between 1 and 200) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
+  end if;
+  if not pg_input_is_valid(list_imports.status, 'public.import_status') then
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no status %s', to_json(list_imports.status)),
+      hint    = format('One of: %s.', array_to_string(enum_range(null::public.import_status), ', '));
+  end if;
+
+  select coalesce(jsonb_agg(private.describe_import(b.id) - 'sample' order by b.created_at desc), '[]') into v_documents
+  from (
+    select b.id, b.created_at
+    from public.import_batches as b
+    where b.org_id in (select private.org_ids('viewer'))
+      and (list_imports.dataset is null or b.dataset = list_imports.dataset)
+      and (list_imports.status is null or b.status = list_imports.status::public.import_status)
+      and (list_imports.before is null or b.created_at < list_imports.before)
+    order by b.created_at desc
+    limit list_imports.page_size
+  ) as b;
+
+  return jsonb_build_object(
+    'imports', v_documents,
+    'next_before', case when jsonb_array_length(v_documents) = list_imports.page_size then v_documents #> '{-1,created_at}' end
+  );
+end;
+$function$;
+
+comment on function "public"."list_imports"(text, text, timestamp with time zone, integer) is 'Imports that the caller may see, newest first: { imports: [documents without sample], next_before: timestamp of the next page, or null }. Errors: 22023.';
+
+revoke all on function "public"."list_imports"(text, text, timestamp with time zone, integer) from public;
+
+grant execute on function "public"."list_imports"(text, text, timestamp with time zone, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_settings.sql
+
+create or replace function public.list_settings (
+  org_id uuid default null::uuid
+)
+  returns table (
+    key           text,
+    value         jsonb,
+    default_value jsonb,
+    minimum       numeric,
+    maximum       numeric,
+    set_by        text,
+    description   text
+  )
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select s.* from private.read_settings(list_settings.org_id) as s;
+$function$;
+
+comment on function "public"."list_settings"(uuid) is 'Every setting with the value in force for an organization (or for all), its default, bounds, and the least authority that may change it: admin, system_admin or postgres. Errors: 42501.';
+
+revoke all on function "public"."list_settings"(uuid) from public;
+
+grant execute on function "public"."list_settings"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/set_import_mapping.sql
+
+create or replace function public.set_import_mapping (
+  import_id uuid,
+  mapping   jsonb default null::jsonb,
+  options   jsonb default null::jsonb
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if jsonb_typeof(coalesce(set_import_mapping.options, '{}')) <> 'object' then
+    raise exception using errcode = '22023', message = 'options must be an object';
+  end if;
+  perform private.find_import(set_import_mapping.import_id);
+  perform private.write_mapping(set_import_mapping.import_id, set_import_mapping.mapping, set_import_mapping.options);
+  return private.describe_import(set_import_mapping.import_id);
+end;
+$function$;
+
+comment on function "public"."set_import_mapping"(uuid, jsonb, jsonb) is 'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. Errors: 22023, 42501, PT404, PT409.';
+
+revoke all on function "public"."set_import_mapping"(uuid, jsonb, jsonb) from public;
+
+grant execute on function "public"."set_import_mapping"(uuid, jsonb, jsonb) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/set_setting.sql
+
+create or replace function public.set_setting (
+  key    text,
+  value  jsonb,
+  org_id uuid  default null::uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.write_setting(set_setting.key, set_setting.value, set_setting.org_id);
+$function$;
+
+comment on function "public"."set_setting"(text, jsonb, uuid) is 'Sets a limit or switch for one organization, or for all (org_id null). Who may is part of the setting: see list_settings. Errors: 22023 (unknown, wrong type, out of bounds), 42501.';
+
+revoke all on function "public"."set_setting"(text, jsonb, uuid) from public;
+
+grant execute on function "public"."set_setting"(text, jsonb, uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/suggest_import_mapping.sql
+
+create or replace function public.suggest_import_mapping (
+  import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches := private.find_import(suggest_import_mapping.import_id);
+begin
+  if v_batch.columns is null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import has no columns yet',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = 'Wait until its file is staged.';
+  end if;
+  return private.suggest_mapping(v_batch.dataset, v_batch.columns);
+end;
+$function$;
+
+comment on function "public"."suggest_import_mapping"(uuid) is 'Which column probably fills which field: { field: { column, confidence 0 to 1, reason: name|label|alias|likeness } }. Errors: PT404, PT409.';
+
+revoke all on function "public"."suggest_import_mapping"(uuid) from public;
+
+grant execute on function "public"."suggest_import_mapping"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/update_import_session_access.sql
+
+create or replace function public.update_import_session_access()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  new.last_accessed_at := now();
+  return new;
+end;
+$function$;
+
+comment on function "public"."update_import_session_access"() is 'Trigger: any change to a session is an access to it.';
+
+revoke all on function "public"."update_import_session_access"() from public;
+
+grant execute on function "public"."update_import_session_access"() to "postgres", "service_role";
+
+-- schemas/public/functions/update_sync_progress_elapsed.sql
+
+create or replace function public.update_sync_progress_elapsed()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if new.status in ('completed', 'failed', 'cancelled') then
+    new.completed_at := coalesce(new.completed_at, clock_timestamp());
+  end if;
+  new.elapsed_seconds := greatest(
+    extract(epoch from coalesce(new.completed_at, clock_timestamp()) - new.started_at), 0);
+  new.speed_items_per_min := case
+    when new.processed_count > 0 and new.elapsed_seconds > 0 then new.processed_count / new.elapsed_seconds * 60
+  end;
+  new.eta_seconds := case
+    when new.completed_at is not null then 0
+    when new.speed_items_per_min > 0 then (new.total_items - new.processed_count) / new.speed_items_per_min * 60
+  end;
+  return new;
+end;
+$function$;
+
+comment on function "public"."update_sync_progress_elapsed"() is 'Trigger: derives elapsed_seconds, speed_items_per_min and eta_seconds.';
+
+revoke all on function "public"."update_sync_progress_elapsed"() from public;
+
+grant execute on function "public"."update_sync_progress_elapsed"() to "postgres", "service_role";
+
+-- schemas/public/functions/update_sync_progress_timestamp.sql
+
+create or replace function public.update_sync_progress_timestamp()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end;
+$function$;
+
+comment on function "public"."update_sync_progress_timestamp"() is 'Trigger: stamps updated_at.';
+
+revoke all on function "public"."update_sync_progress_timestamp"() from public;
+
+grant execute on function "public"."update_sync_progress_timestamp"() to "postgres", "service_role";
+
+-- schemas/public/functions/validate_import.sql
+
+create or replace function public.validate_import (
+  import_id       uuid,
+  commit          boolean default false,
+  idempotency_key text    default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.start_import_job('validate', validate_import.import_id,
+    jsonb_build_object('commit', coalesce(validate_import.commit, false)), validate_import.idempotency_key);
+$function$;
+
+comment on function "public"."validate_import"(uuid, boolean, text) is 'Judges every row, in the background; with commit the good rows are then applied without a further call. Returns the job: { id, job_type, status, phase, import_id, total, done, failed, error, created_at, started_at, finished_at }. Errors: 22023 (transform), 42501, PT404, PT409 (state), PT413 (too large for on_error=abort), PT422 (required field unmapped).';
+
+revoke all on function "public"."validate_import"(uuid, boolean, text) from public;
+
+grant execute on function "public"."validate_import"(uuid, boolean, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/validate_sync_progress_totals.sql
+
+create or replace function public.validate_sync_progress_totals()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if least(new.total_items, new.processed_count, new.current_item, new.failed_count) < 0
+    or new.processed_count > new.total_items
+    or new.failed_count > new.processed_count then
+    raise exception using
+      errcode = '22023',
+      message = 'progress counts do not fit together',
+      detail  = format('total %s, processed %s, current %s, failed %s',
+        new.total_items, new.processed_count, new.current_item, new.failed_count);
+  end if;
+  return new;
+end;
+$function$;
+
+comment on function "public"."validate_sync_progress_totals"() is 'Trigger: 0 <= failed <= processed <= total. Errors: 22023.';
+
+revoke all on function "public"."validate_sync_progress_totals"() from public;
+
+grant execute on function "public"."validate_sync_progress_totals"() to "postgres", "service_role";
+
+-- schemas/public/schema.sql
+
+comment on schema "public" is 'standard public schema';
+
+revoke all on schema "public" from public;
+
+grant usage on schema "public" to public;
+
+revoke all on schema "public" from "anon";
+
+grant usage on schema "public" to "anon";
+
+revoke all on schema "public" from "authenticated";
+
+grant usage on schema "public" to "authenticated";
+
+revoke all on schema "public" from "pg_database_owner";
+
+grant create, usage on schema "public" to "pg_database_owner";
+
+revoke all on schema "public" from "postgres";
+
+grant create on schema "public" to "postgres";
+
+revoke all on schema "public" from "service_role";
+
+grant usage on schema "public" to "service_role";
+
+-- schemas/public/tables/customers.sql
+
+create table "public"."customers" (
+  "id"           uuid                     not null default gen_random_uuid(),
+  "org_id"       uuid                     not null,
+  "external_id"  text                     not null,
+  "name"         text                     not null,
+  "email"        text,
+  "phone"        text,
+  "street"       text,
+  "postal_code"  text,
+  "city"         text,
+  "country"      text,
+  "credit_limit" numeric(12,2),
+  "signup_date"  date,
+  "is_active"    boolean                  not null default true,
+  "notes"        text,
+  "created_at"   timestamp with time zone not null default now(),
+  "updated_at"   timestamp with time zone not null default now(),
+  constraint "customers_country_check" check ((country ~ '^[A-Z]{2}$'::text)),
+  constraint "customers_credit_limit_check" check ((credit_limit >= (0)::numeric)),
+  constraint "customers_external_id_check" check ((length(external_id) <= 100)),
+  constraint "customers_name_check" check ((length(name) <= 200)),
+  constraint "customers_org_id_external_id_key" unique (org_id, external_id),
+  constraint "customers_pkey" primary key (id),
+  constraint "customers_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."customers"
+  enable row level security;
+
+create trigger _100_touch_updated_at
+  before update on public.customers
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "customers_delete_admin" on "public"."customers"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "customers_insert_member" on "public"."customers"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "customers_select_viewer" on "public"."customers"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "customers_update_member" on "public"."customers"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."customers"."country" is 'ISO 3166-1 alpha-2, upper case.';
+
+comment on column "public"."customers"."external_id" is 'The customer''s number in the organization''s own books: the key of imports.';
+
+comment on table "public"."customers" is 'Whom an organization sells to.';
+
+revoke all ("city") on table "public"."customers" from "authenticated";
+
+grant insert ("city"), update ("city") on table "public"."customers" to "authenticated";
+
+revoke all ("country") on table "public"."customers" from "authenticated";
+
+grant insert ("country"), update ("country") on table "public"."customers" to "authenticated";
+
+revoke all ("credit_limit") on table "public"."customers" from "authenticated";
+
+grant insert ("credit_limit"), update ("credit_limit") on table "public"."customers" to "authenticated";
+
+revoke all ("email") on table "public"."customers" from "authenticated";
+
+grant insert ("email"), update ("email") on table "public"."customers" to "authenticated";
+
+revoke all ("external_id") on table "public"."customers" from "authenticated";
+
+grant insert ("external_id"), update ("external_id") on table "public"."customers" to "authenticated";
+
+revoke all ("is_active") on table "public"."customers" from "authenticated";
+
+grant insert ("is_active"), update ("is_active") on table "public"."customers" to "authenticated";
+
+revoke all ("name") on table "public"."customers" from "authenticated";
+
+grant insert ("name"), update ("name") on table "public"."customers" to "authenticated";
+
+revoke all ("notes") on table "public"."customers" from "authenticated";
+
+grant insert ("notes"), update ("notes") on table "public"."customers" to "authenticated";
+
+revoke all ("org_id") on table "public"."customers" from "authenticated";
+
+grant insert ("org_id") on table "public"."customers" to "authenticated";
+
+revoke all ("phone") on table "public"."customers" from "authenticated";
+
+grant insert ("phone"), update ("phone") on table "public"."customers" to "authenticated";
+
+revoke all ("postal_code") on table "public"."customers" from "authenticated";
+
+grant insert ("postal_code"), update ("postal_code") on table "public"."customers" to "authenticated";
+
+revoke all ("signup_date") on table "public"."customers" from "authenticated";
+
+grant insert ("signup_date"), update ("signup_date") on table "public"."customers" to "authenticated";
+
+revoke all ("street") on table "public"."customers" from "authenticated";
+
+grant insert ("street"), update ("street") on table "public"."customers" to "authenticated";
+
+revoke all on table "public"."customers" from "authenticated";
+
+grant delete, select on table "public"."customers" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."customers" to "postgres";
+
+revoke all ("city") on table "public"."customers" from "service_role";
+
+grant insert ("city"), update ("city") on table "public"."customers" to "service_role";
+
+revoke all ("country") on table "public"."customers" from "service_role";
+
+grant insert ("country"), update ("country") on table "public"."customers" to "service_role";
+
+revoke all ("credit_limit") on table "public"."customers" from "service_role";
+
+grant insert ("credit_limit"), update ("credit_limit") on table "public"."customers" to "service_role";
+
+revoke all ("email") on table "public"."customers" from "service_role";
+
+grant insert ("email"), update ("email") on table "public"."customers" to "service_role";
+
+revoke all ("external_id") on table "public"."customers" from "service_role";
+
+grant insert ("external_id"), update ("external_id") on table "public"."customers" to "service_role";
+
+revoke all ("is_active") on table "public"."customers" from "service_role";
+
+grant insert ("is_active"), update ("is_active") on table "public"."customers" to "service_role";
+
+revoke all ("name") on table "public"."customers" from "service_role";
+
+grant insert ("name"), update ("name") on table "public"."customers" to "service_role";
+
+revoke all ("notes") on table "public"."customers" from "service_role";
+
+grant insert ("notes"), update ("notes") on table "public"."customers" to "service_role";
+
+revoke all ("org_id") on table "public"."customers" from "service_role";
+
+grant insert ("org_id") on table "public"."customers" to "service_role";
+
+revoke all ("phone") on table "public"."customers" from "service_role";
+
+grant insert ("phone"), update ("phone") on table "public"."customers" to "service_role";
+
+revoke all ("postal_code") on table "public"."customers" from "service_role";
+
+grant insert ("postal_code"), update ("postal_code") on table "public"."customers" to "service_role";
+
+revoke all ("signup_date") on table "public"."customers" from "service_role";
+
+grant insert ("signup_date"), update ("signup_date") on table "public"."customers" to "service_role";
+
+revoke all ("street") on table "public"."customers" from "service_role";
+
+grant insert ("street"), update ("street") on table "public"."customers" to "service_role";
+
+revoke all on table "public"."customers" from "service_role";
+
+grant delete, select on table "public"."customers" to "service_role";
+
+-- schemas/public/tables/dataset_fields.sql
+
+create table "public"."dataset_fields" (
+  "dataset"     text    not null,
+  "name"        text    not null,
+  "label"       text    not null,
+  "type"        text    not null,
+  "is_required" boolean not null,
+  "aliases"     text[]  not null default '{}'::text[],
+  "rules"       jsonb   not null default '{}'::jsonb,
+  "position"    integer not null,
+  constraint "dataset_fields_pkey" primary key (dataset, name),
+  constraint "dataset_fields_dataset_fkey" foreign key (dataset) references public.datasets(key) on delete cascade
+);
+
+alter table "public"."dataset_fields"
+  enable row level security;
+
+create trigger _300_guard_rules
+  before insert or update of rules on public.dataset_fields
+  for each row
+  execute function private.tg_dataset_fields__guard_rules();
+
+create policy "dataset_fields_select" on "public"."dataset_fields"
+  for select
+  to "authenticated"
+  using (true);
+
+comment on column "public"."dataset_fields"."aliases" is 'Other names that files give the column, for the suggestion of mappings.';
+
+comment on column "public"."dataset_fields"."is_required" is 'A new record needs a value: not null without a default, or part of the key.';
+
+comment on column "public"."dataset_fields"."rules" is 'Any of { format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, unique_in_file: boolean }.';
+
+comment on column "public"."dataset_fields"."type" is 'PostgreSQL type, as format_type gives it.';
+
+comment on table "public"."dataset_fields" is 'The columns of a dataset that a file may fill, with the rules for each.';
+
+revoke all on table "public"."dataset_fields" from "authenticated";
+
+grant select on table "public"."dataset_fields" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."dataset_fields" to "postgres";
+
+revoke all on table "public"."dataset_fields" from "service_role";
+
+grant select on table "public"."dataset_fields" to "service_role";
+
+-- schemas/public/tables/datasets.sql
+
+create table "public"."datasets" (
+  "key"        text                     not null,
+  "label"      text                     not null,
+  "target"     text                     not null,
+  "id_column"  text                     not null,
+  "org_column" text                     not null,
+  "key_fields" text[]                   not null,
+  "position"   integer                  not null,
+  "created_at" timestamp with time zone not null default now(),
+  constraint "datasets_key_check" check ((key ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+  constraint "datasets_key_fields_check" check ((cardinality(key_fields) > 0)),
+  constraint "datasets_pkey" primary key (key)
+);
+
+alter table "public"."datasets"
+  enable row level security;
+
+alter table "public"."datasets"
+  add column "allowed_modes" public.import_mode[] not null;
+
+alter table "public"."datasets"
+  add column "entity_type" public.sync_entity_type not null;
+
+alter table "public"."datasets"
+  add constraint "datasets_allowed_modes_check" check ((cardinality(allowed_modes) > 0));
+
+create policy "datasets_select" on "public"."datasets"
+  for select
+  to "authenticated"
+  using (true);
+
+comment on column "public"."datasets"."id_column" is 'Its primary key, a uuid. Never mapped.';
+
+comment on column "public"."datasets"."key_fields" is 'Fields by which a row of a file and a record are the same: unique within the organization.';
+
+comment on column "public"."datasets"."org_column" is 'Its organization. Never mapped: always the import''s.';
+
+comment on column "public"."datasets"."target" is 'The table, with its schema.';
+
+comment on table "public"."datasets" is 'What can be imported: a table that private.register_dataset found fit.';
+
+revoke all on table "public"."datasets" from "authenticated";
+
+grant select on table "public"."datasets" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."datasets" to "postgres";
+
+revoke all on table "public"."datasets" from "service_role";
+
+grant select on table "public"."datasets" to "service_role";
+
+-- schemas/public/tables/import_batches.sql
+
+create table "public"."import_batches" (
+  "id"                uuid                     not null default gen_random_uuid(),
+  "org_id"            uuid                     not null,
+  "dataset"           text                     not null,
+  "source"            text                     not null,
+  "file_name"         text,
+  "content_hash"      text,
+  "byte_size"         bigint,
+  "format"            jsonb,
+  "staged_on"         date                     not null default CURRENT_DATE,
+  "row_count"         integer,
+  "columns"           text[],
+  "sample"            jsonb,
+  "mapping"           jsonb,
+  "suggested_mapping" jsonb,
+  "options"           jsonb                    not null default '{}'::jsonb,
+  "invalid_count"     integer,
+  "skipped_count"     integer,
+  "issue_counts"      jsonb                    not null default '[]'::jsonb,
+  "error"             jsonb,
+  "initiated_by"      uuid,
+  "idempotency_key"   text,
+  "created_at"        timestamp with time zone not null default now(),
+  "staged_at"         timestamp with time zone,
+  "validated_at"      timestamp with time zone,
+  "finished_at"       timestamp with time zone,
+  constraint "import_batches_dataset_fkey" foreign key (dataset) references public.datasets(key),
+  constraint "import_batches_file_name_check" check ((length(file_name) <= 255)),
+  constraint "import_batches_idempotency_key_check" check (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
+  constraint "import_batches_initiated_by_fkey" foreign key (initiated_by) references auth.users(id) on delete set null,
+  constraint "import_batches_pkey" primary key (id),
+  constraint "import_batches_source_check" check ((source ~ '^[a-z0-9_-]{1,63}$'::text)),
+  constraint "import_batches_staged_at_check" check (((staged_at IS NULL) OR ((row_count IS NOT NULL) AND (columns IS NOT NULL) AND (mapping IS NOT NULL)))),
+  constraint "import_batches_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."import_batches"
+  enable row level security;
+
+alter table "public"."import_batches"
+  add column "mode" public.import_mode not null;
+
+alter table "public"."import_batches"
+  add column "status" public.import_status not null default 'receiving'::public.import_status;
+
+create index import_batches_dataset_idx on public.import_batches using btree (dataset);
+
+create unique index import_batches_idempotency_key_key on public.import_batches using btree (org_id, initiated_by, idempotency_key) nulls not DISTINCT
+  where (idempotency_key is not null);
+
+create index import_batches_initiated_by_idx on public.import_batches using btree (initiated_by);
+
+create index import_batches_org_id_created_at_idx on public.import_batches using btree (org_id, created_at desc);
+
+create index import_batches_org_id_status_idx on public.import_batches using btree (org_id, status);
+
+create index import_batches_receiving_idx on public.import_batches using btree (created_at)
+  where (status = 'receiving'::public.import_status);
+
+create trigger _300_guard_status
+  before update of status on public.import_batches
+  for each row
+  when ((old.status IS DISTINCT FROM new.status))
+  execute function private.tg_import_batches__guard_status();
+
+create trigger _500_follow_session
+  after update of status on public.import_batches
+  for each row
+  when ((old.status IS DISTINCT FROM new.status))
+  execute function private.tg_import_batches__follow_session();
+
+create trigger _700_log_activity
+  after update of status on public.import_batches
+  for each row
+  when ((old.status IS DISTINCT FROM new.status))
+  execute function private.tg_import_batches__log_activity();
+
+create policy "import_batches_select_viewer" on "public"."import_batches"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+comment on column "public"."import_batches"."content_hash" is 'SHA-256 of the file as it was sent, in hexadecimal.';
+
+comment on column "public"."import_batches"."error" is 'Why it failed: { code, message, details, hint }.';
+
+comment on column "public"."import_batches"."invalid_count" is 'Rows that validation found faulty.';
+
+comment on column "public"."import_batches"."issue_counts" is 'After each job: [{ code, severity, field, count }].';
+
+comment on column "public"."import_batches"."mapping" is 'Field name to { columns, transforms, default }.';
+
+comment on column "public"."import_batches"."options" is 'duplicates, on_error, blank.';
+
+comment on column "public"."import_batches"."skipped_count" is 'Rows passed over as duplicates, where options.duplicates says so.';
+
+comment on column "public"."import_batches"."source" is 'Where the file came from: api, portal-upload, cli, …';
+
+comment on column "public"."import_batches"."staged_on" is 'Names the weekly partition of its rows, issues and outcomes.';
+
+comment on column "public"."import_batches"."suggested_mapping" is 'Field name to { column, confidence 0 to 1, reason }.';
+
+comment on table "public"."import_batches" is 'An import: one file on its way into one dataset.';
+
+revoke all on table "public"."import_batches" from "authenticated";
+
+grant select on table "public"."import_batches" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."import_batches" to "postgres";
+
+revoke all on table "public"."import_batches" from "service_role";
+
+grant select on table "public"."import_batches" to "service_role";
+
+-- schemas/public/tables/import_sessions.sql
+
+create table "public"."import_sessions" (
+  "id"               uuid                     not null default gen_random_uuid(),
+  "org_id"           uuid                     not null,
+  "created_by"       uuid,
+  "file_name"        text,
+  "content_hash"     text,
+  "header_hash"      text,
+  "batch_id"         uuid,
+  "current_step"     text                     not null default 'receiving'::text,
+  "state"            jsonb                    not null default '{}'::jsonb,
+  "created_at"       timestamp with time zone not null default now(),
+  "last_accessed_at" timestamp with time zone not null default now(),
+  constraint "import_sessions_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade,
+  constraint "import_sessions_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null,
+  constraint "import_sessions_pkey" primary key (id),
+  constraint "import_sessions_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."import_sessions"
+  enable row level security;
+
+alter table "public"."import_sessions"
+  add column "status" public.session_status not null default 'in_progress'::public.session_status;
+
+create index idx_import_sessions_created_by on public.import_sessions using btree (created_by);
+
+create index idx_import_sessions_last_accessed on public.import_sessions using btree (last_accessed_at);
+
+create index idx_import_sessions_user_hash on public.import_sessions using btree (created_by, content_hash)
+  where (content_hash is not null);
+
+create index idx_import_sessions_user_status_created on public.import_sessions using btree (created_by, status, created_at desc);
+
+create index import_sessions_batch_id_idx on public.import_sessions using btree (batch_id);
+
+create index import_sessions_org_id_idx on public.import_sessions using btree (org_id);
+
+create trigger trigger_update_import_session_access
+  before update on public.import_sessions
+  for each row
+  execute function public.update_import_session_access();
+
+create policy "import_sessions_select_own" on "public"."import_sessions"
+  for select
+  to "authenticated"
+  using (((created_by = ( select auth.uid() as uid)) or ((created_by is null) AND (org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))))));
+
+comment on column "public"."import_sessions"."created_by" is 'The owner; null once their account is gone, then admins see it.';
+
+comment on column "public"."import_sessions"."current_step" is 'The status of the import.';
+
+comment on column "public"."import_sessions"."header_hash" is 'MD5 of the column names: the same kind of file has the same.';
+
+comment on table "public"."import_sessions" is 'One person''s private workspace around an import. Made with a person''s upload.';
+
+revoke all on table "public"."import_sessions" from "authenticated";
+
+grant select on table "public"."import_sessions" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."import_sessions" to "postgres";
+
+revoke all on table "public"."import_sessions" from "service_role";
+
+grant select on table "public"."import_sessions" to "service_role";
+
+-- schemas/public/tables/organization.sql
+
+create table "public"."organization" (
+  "id"          uuid                     not null default gen_random_uuid(),
+  "name"        text                     not null,
+  "slug"        text                     not null,
+  "description" text,
+  "is_active"   boolean                  not null default true,
+  "created_at"  timestamp with time zone not null default now(),
+  "updated_at"  timestamp with time zone not null default now(),
+  constraint "organization_name_check" check (((length(btrim(name)) >= 1) AND (length(btrim(name)) <= 255))),
+  constraint "organization_pkey" primary key (id),
+  constraint "organization_slug_check" check (((slug ~ '^[a-z0-9](-?[a-z0-9])*$'::text) AND (length(slug) <= 63)))
+);
+
+alter table "public"."organization"
+  enable row level security;
+
+create index idx_organization_active on public.organization using btree (is_active);
+
+create index idx_organization_created on public.organization using btree (created_at desc);
+
+create unique index idx_organization_slug on public.organization using btree (slug);
+
+create trigger _100_touch_updated_at
+  before update on public.organization
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "organization_select_viewer" on "public"."organization"
+  for select
+  to "authenticated"
+  using ((id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+comment on column "public"."organization"."is_active" is 'False closes the organization: its people reach nothing, its jobs fail.';
+
+comment on column "public"."organization"."slug" is 'Short name for addresses: lower case letters, digits and single hyphens.';
+
+comment on table "public"."organization" is 'The tenant. Every row of data belongs to one.';
+
+revoke all on table "public"."organization" from "authenticated";
+
+grant select on table "public"."organization" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."organization" to "postgres";
+
+revoke all on table "public"."organization" from "service_role";
+
+grant delete, insert, select, update on table "public"."organization" to "service_role";
+
+-- schemas/public/tables/products.sql
+
+create table "public"."products" (
+  "id"          uuid                     not null default gen_random_uuid(),
+  "org_id"      uuid                     not null,
+  "sku"         text                     not null,
+  "name"        text                     not null,
+  "description" text,
+  "category"    text,
+  "unit_price"  numeric(12,2)            not null,
+  "currency"    text                     not null default 'EUR'::text,
+  "weight_kg"   numeric(10,3),
+  "barcode"     text,
+  "is_active"   boolean                  not null default true,
+  "created_at"  timestamp with time zone not null default now(),
+  "updated_at"  timestamp with time zone not null default now(),
+  constraint "products_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint "products_name_check" check ((length(name) <= 200)),
+  constraint "products_org_id_barcode_key" unique (org_id, barcode),
+  constraint "products_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "products_org_id_sku_key" unique (org_id, sku),
+  constraint "products_pkey" primary key (id),
+  constraint "products_sku_check" check ((length(sku) <= 100)),
+  constraint "products_unit_price_check" check ((unit_price >= (0)::numeric)),
+  constraint "products_weight_kg_check" check ((weight_kg >= (0)::numeric))
+);
+
+alter table "public"."products"
+  enable row level security;
+
+create trigger _100_touch_updated_at
+  before update on public.products
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "products_delete_admin" on "public"."products"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "products_insert_member" on "public"."products"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "products_select_viewer" on "public"."products"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "products_update_member" on "public"."products"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."products"."currency" is 'ISO 4217, upper case.';
+
+comment on column "public"."products"."sku" is 'The article number: the key of imports.';
+
+comment on table "public"."products" is 'What an organization sells.';
+
+revoke all ("barcode") on table "public"."products" from "authenticated";
+
+grant insert ("barcode"), update ("barcode") on table "public"."products" to "authenticated";
+
+revoke all ("category") on table "public"."products" from "authenticated";
+
+grant insert ("category"), update ("category") on table "public"."products" to "authenticated";
+
+revoke all ("currency") on table "public"."products" from "authenticated";
+
+grant insert ("currency"), update ("currency") on table "public"."products" to "authenticated";
+
+revoke all ("description") on table "public"."products" from "authenticated";
+
+grant insert ("description"), update ("description") on table "public"."products" to "authenticated";
+
+revoke all ("is_active") on table "public"."products" from "authenticated";
+
+grant insert ("is_active"), update ("is_active") on table "public"."products" to "authenticated";
+
+revoke all ("name") on table "public"."products" from "authenticated";
+
+grant insert ("name"), update ("name") on table "public"."products" to "authenticated";
+
+revoke all ("org_id") on table "public"."products" from "authenticated";
+
+grant insert ("org_id") on table "public"."products" to "authenticated";
+
+revoke all ("sku") on table "public"."products" from "authenticated";
+
+grant insert ("sku"), update ("sku") on table "public"."products" to "authenticated";
+
+revoke all ("unit_price") on table "public"."products" from "authenticated";
+
+grant insert ("unit_price"), update ("unit_price") on table "public"."products" to "authenticated";
+
+revoke all ("weight_kg") on table "public"."products" from "authenticated";
+
+grant insert ("weight_kg"), update ("weight_kg") on table "public"."products" to "authenticated";
+
+revoke all on table "public"."products" from "authenticated";
+
+grant delete, select on table "public"."products" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."products" to "postgres";
+
+revoke all ("barcode") on table "public"."products" from "service_role";
+
+grant insert ("barcode"), update ("barcode") on table "public"."products" to "service_role";
+
+revoke all ("category") on table "public"."products" from "service_role";
+
+grant insert ("category"), update ("category") on table "public"."products" to "service_role";
+
+revoke all ("currency") on table "public"."products" from "service_role";
+
+grant insert ("currency"), update ("currency") on table "public"."products" to "service_role";
+
+revoke all ("description") on table "public"."products" from "service_role";
+
+grant insert ("description"), update ("description") on table "public"."products" to "service_role";
+
+revoke all ("is_active") on table "public"."products" from "service_role";
+
+grant insert ("is_active"), update ("is_active") on table "public"."products" to "service_role";
+
+revoke all ("name") on table "public"."products" from "service_role";
+
+grant insert ("name"), update ("name") on table "public"."products" to "service_role";
+
+revoke all ("org_id") on table "public"."products" from "service_role";
+
+grant insert ("org_id") on table "public"."products" to "service_role";
+
+revoke all ("sku") on table "public"."products" from "service_role";
+
+grant insert ("sku"), update ("sku") on table "public"."products" to "service_role";
+
+revoke all ("unit_price") on table "public"."products" from "service_role";
+
+grant insert ("unit_price"), update ("unit_price") on table "public"."products" to "service_role";
+
+revoke all ("weight_kg") on table "public"."products" from "service_role";
+
+grant insert ("weight_kg"), update ("weight_kg") on table "public"."products" to "service_role";
+
+revoke all on table "public"."products" from "service_role";
+
+grant delete, select on table "public"."products" to "service_role";
+
+-- schemas/public/tables/profiles.sql
+
+create table "public"."profiles" (
+  "id"              uuid                     not null,
+  "org_id"          uuid,
+  "email"           text,
+  "full_name"       text,
+  "avatar_url"      text,
+  "is_system_admin" boolean                  not null default false,
+  "is_active"       boolean                  not null default true,
+  "created_at"      timestamp with time zone not null default now(),
+  "updated_at"      timestamp with time zone not null default now(),
+  constraint "profiles_id_fkey" foreign key (id) references auth.users(id) on delete cascade,
+  constraint "profiles_org_id_fkey" foreign key (org_id) references public.organization(id) on delete set null,
+  constraint "profiles_pkey" primary key (id)
+);
+
+alter table "public"."profiles"
+  enable row level security;
+
+alter table "public"."profiles"
+  add column "org_role" public.org_role not null default 'viewer'::public.org_role;
+
+create index profiles_org_id_idx on public.profiles using btree (org_id);
+
+create trigger _100_touch_updated_at
+  before update on public.profiles
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "profiles_select_viewer" on "public"."profiles"
+  for select
+  to "authenticated"
+  using (((id = ( select auth.uid() as uid)) or (org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids)))));
+
+create policy "profiles_update_own" on "public"."profiles"
+  for update
+  to "authenticated"
+  using ((id = ( select auth.uid() as uid)))
+  with check ((id = ( SELECT auth.uid() AS uid)));
+
+comment on column "public"."profiles"."is_active" is 'False takes every right away and leaves the account.';
+
+comment on column "public"."profiles"."is_system_admin" is 'Sees all organizations. Set by postgres or the service key alone.';
+
+comment on column "public"."profiles"."org_id" is 'Null until the person joins an organization.';
+
+comment on table "public"."profiles" is 'A person, in at most one organization. Made when the auth user is made.';
+
+revoke all ("avatar_url") on table "public"."profiles" from "authenticated";
+
+grant update ("avatar_url") on table "public"."profiles" to "authenticated";
+
+revoke all ("full_name") on table "public"."profiles" from "authenticated";
+
+grant update ("full_name") on table "public"."profiles" to "authenticated";
+
+revoke all on table "public"."profiles" from "authenticated";
+
+grant select on table "public"."profiles" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."profiles" to "postgres";
+
+revoke all on table "public"."profiles" from "service_role";
+
+grant delete, insert, select, update on table "public"."profiles" to "service_role";
+
+-- schemas/public/tables/scheduled_jobs.sql
+
+create table "public"."scheduled_jobs" (
+  "id"                  uuid                     not null default gen_random_uuid(),
+  "org_id"              uuid                     not null,
+  "job_type"            text                     not null,
+  "phase"               text,
+  "priority"            smallint                 not null default 0,
+  "run_at"              timestamp with time zone not null default now(),
+  "batch_id"            uuid,
+  "params"              jsonb                    not null default '{}'::jsonb,
+  "idempotency_key"     text,
+  "actor"               uuid,
+  "claims"              jsonb                    not null,
+  "total_count"         integer                  not null default 0,
+  "done_count"          integer                  not null default 0,
+  "failed_count"        integer                  not null default 0,
+  "error"               jsonb,
+  "created_at"          timestamp with time zone not null default clock_timestamp(),
+  "started_at"          timestamp with time zone,
+  "cancel_requested_at" timestamp with time zone,
+  "finished_at"         timestamp with time zone,
+  constraint "scheduled_jobs_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade,
+  constraint "scheduled_jobs_job_type_fkey" foreign key (job_type) references private.job_types(job_type),
+  constraint "scheduled_jobs_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "scheduled_jobs_pkey" primary key (id),
+  "created_by"          uuid                     default auth.uid(),
+  constraint "scheduled_jobs_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null
+);
+
+alter table "public"."scheduled_jobs"
+  enable row level security;
+
+alter table "public"."scheduled_jobs"
+  add column "run_as" public.job_run_as not null;
+
+alter table "public"."scheduled_jobs"
+  add column "entity_type" public.sync_entity_type not null default 'other'::public.sync_entity_type;
+
+alter table "public"."scheduled_jobs"
+  add column "status" public.sync_status_type not null default 'pending'::public.sync_status_type;
+
+alter table "public"."scheduled_jobs"
+  add constraint "scheduled_jobs_finished_at_check" check (((finished_at IS
+    NOT NULL) = (status = ANY (ARRAY['completed'::public.sync_status_type, 'failed'::public.sync_status_type, 'cancelled'::public.sync_status_type]))));
+
+alter table "public"."scheduled_jobs"
+  add constraint "scheduled_jobs_run_as_check" check (((run_as = 'user'::public.job_run_as) = (actor IS NOT NULL)));
+
+create index scheduled_jobs_batch_id_created_at_idx on public.scheduled_jobs using btree (batch_id, created_at desc);
+
+create index scheduled_jobs_finished_at_idx on public.scheduled_jobs using btree (finished_at);
+
+create unique index scheduled_jobs_idempotency_key_key on public.scheduled_jobs using btree (batch_id, job_type, actor, idempotency_key) nulls not DISTINCT
+  where (idempotency_key is not null);
+
+create index scheduled_jobs_job_type_idx on public.scheduled_jobs using btree (job_type);
+
+create index scheduled_jobs_org_id_created_at_idx on public.scheduled_jobs using btree (org_id, created_at desc);
+
+create index scheduled_jobs_unfinished_idx on public.scheduled_jobs using btree (org_id, priority, run_at)
+  where (status = ANY (ARRAY['pending'::public.sync_status_type, 'queued'::public.sync_status_type, 'running'::public.sync_status_type]));
+
+create trigger _100_take_actor
+  before insert on public.scheduled_jobs
+  for each row
+  execute function private.tg_scheduled_jobs__take_actor();
+
+create trigger _200_resolve_import
+  before insert on public.scheduled_jobs
+  for each row
+  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text])))
+  execute function private.tg_scheduled_jobs__resolve_import();
+
+create trigger _300_guard_identity
+  before update on public.scheduled_jobs
+  for each row
+  when
+    (((((((old.org_id IS DISTINCT FROM new.org_id) OR (old.job_type IS DISTINCT FROM new.job_type)) OR (old.batch_id IS DISTINCT FROM new.batch_id)) OR (old.run_as IS DISTINCT FROM
+    new.run_as)) OR (old.actor IS DISTINCT FROM new.actor)) OR (old.claims IS DISTINCT FROM new.claims)))
+  execute function private.tg_scheduled_jobs__guard_identity();
+
+create trigger _400_queue_over_limit
+  before insert on public.scheduled_jobs
+  for each row
+  execute function private.tg_scheduled_jobs__queue_over_limit();
+
+create trigger _500_report_progress
+  after insert or update of status, started_at, total_count, done_count, failed_count on public.scheduled_jobs
+  for each row
+  execute function private.tg_scheduled_jobs__report_progress();
+
+create trigger _600_start_import_job
+  after insert on public.scheduled_jobs
+  for each row
+  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text])))
+  execute function private.tg_scheduled_jobs__start_import_job();
+
+create trigger _800_release_queued
+  after update of status on public.scheduled_jobs
+  for each row
+  when
+    (((old.status = ANY (ARRAY['pending'::public.sync_status_type, 'running'::public.sync_status_type])) AND (new.status = ANY (ARRAY['completed'::public.sync_status_type,
+    'failed'::public.sync_status_type, 'cancelled'::public.sync_status_type]))))
+  execute function private.tg_scheduled_jobs__release_queued();
+
+create policy "scheduled_jobs_select_viewer" on "public"."scheduled_jobs"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+comment on column "public"."scheduled_jobs"."actor" is 'Whose rights it works with; null for the service. Never changes.';
+
+comment on column "public"."scheduled_jobs"."claims" is 'The verified JWT claims of whoever started it. Never change, never shown to clients.';
+
+comment on column "public"."scheduled_jobs"."error" is 'Why it failed: { code, message, details, hint }.';
+
+comment on column "public"."scheduled_jobs"."params" is 'What to do. Import jobs: { "import_id": uuid, … }.';
+
+comment on column "public"."scheduled_jobs"."priority" is 'Lower runs first, within the organization.';
+
+comment on column "public"."scheduled_jobs"."total_count" is 'Rows to work on in all its phases.';
+
+comment on table "public"."scheduled_jobs" is 'Background work that people see. Inserting job_type and params starts it; the rest is filled in and cannot be chosen.';
+
+revoke all ("actor") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("actor") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("batch_id") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("batch_id") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("cancel_requested_at") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("cancel_requested_at") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("created_at") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("created_at") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("done_count") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("done_count") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("entity_type") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("entity_type") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("error") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("error") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("failed_count") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("failed_count") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("finished_at") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("finished_at") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("idempotency_key") on table "public"."scheduled_jobs" from "authenticated";
+
+grant insert ("idempotency_key"), select ("idempotency_key") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("id") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("id") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("job_type") on table "public"."scheduled_jobs" from "authenticated";
+
+grant insert ("job_type"), select ("job_type") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("org_id") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("org_id") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("params") on table "public"."scheduled_jobs" from "authenticated";
+
+grant insert ("params"), select ("params") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("phase") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("phase") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("priority") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("priority") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("run_as") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("run_as") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("run_at") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("run_at") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("started_at") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("started_at") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("status") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("status") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("total_count") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("total_count") on table "public"."scheduled_jobs" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."scheduled_jobs" to "postgres";
+
+revoke all ("actor") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("actor") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("batch_id") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("batch_id") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("cancel_requested_at") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("cancel_requested_at") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("created_at") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("created_at") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("done_count") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("done_count") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("entity_type") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("entity_type") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("error") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("error") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("failed_count") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("failed_count") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("finished_at") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("finished_at") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("idempotency_key") on table "public"."scheduled_jobs" from "service_role";
+
+grant insert ("idempotency_key"), select ("idempotency_key") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("id") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("id") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("job_type") on table "public"."scheduled_jobs" from "service_role";
+
+grant insert ("job_type"), select ("job_type") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("org_id") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("org_id") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("params") on table "public"."scheduled_jobs" from "service_role";
+
+grant insert ("params"), select ("params") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("phase") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("phase") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("priority") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("priority") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("run_as") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("run_as") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("run_at") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("run_at") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("started_at") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("started_at") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("status") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("status") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("total_count") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("total_count") on table "public"."scheduled_jobs" to "service_role";
+
+create index scheduled_jobs_created_by_idx on public.scheduled_jobs using btree (created_by);
+
+create policy "scheduled_jobs_insert_member" on "public"."scheduled_jobs"
+  for insert
+  to "authenticated"
+  with check (((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))) AND (created_by = ( SELECT auth.uid() AS uid))));
+
+revoke all ("created_by") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("created_by") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("created_by") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("created_by") on table "public"."scheduled_jobs" to "service_role";
+
+-- schemas/public/tables/sync_activity_log.sql
+
+create table "public"."sync_activity_log" (
+  "id"            uuid                     not null,
+  "org_id"        uuid                     not null,
+  "user_id"       uuid,
+  "sync_id"       text,
+  "entity_type"   public.sync_entity_type  not null,
+  "action"        public.sync_action       not null,
+  "status"        public.sync_status_type  not null,
+  "details"       jsonb                    not null,
+  "error_message" text,
+  "created_at"    timestamp with time zone not null
+) partition by range (created_at);
+
+alter table "public"."sync_activity_log"
+  enable row level security;
+
+alter table "public"."sync_activity_log"
+  alter column "created_at" set default now();
+
+alter table "public"."sync_activity_log"
+  alter column "details" set default '{}'::jsonb;
+
+alter table "public"."sync_activity_log"
+  alter column "id" set default gen_random_uuid();
+
+alter table "public"."sync_activity_log"
+  add constraint "sync_activity_log_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade;
+
+alter table "public"."sync_activity_log"
+  add constraint "sync_activity_log_pkey" primary key (id, created_at);
+
+create index sync_activity_log_org_id_created_at_idx on only public.sync_activity_log using btree (org_id, created_at desc);
+
+create index sync_activity_log_sync_id_idx on only public.sync_activity_log using btree (sync_id);
+
+create index sync_activity_log_user_id_idx on only public.sync_activity_log using btree (user_id, created_at desc);
+
+create policy "sync_activity_log_delete" on "public"."sync_activity_log"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_activity_log_insert" on "public"."sync_activity_log"
+  for insert
+  to "authenticated"
+  with check (false);
+
+create policy "sync_activity_log_select" on "public"."sync_activity_log"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "sync_activity_log_update" on "public"."sync_activity_log"
+  for update
+  to "authenticated"
+  using (false);
+
+comment on column "public"."sync_activity_log"."sync_id" is 'Id of the import or job that the entry is about.';
+
+comment on column "public"."sync_activity_log"."user_id" is 'The person who acted; null for the service key and for schedules.';
+
+comment on table "public"."sync_activity_log" is 'Who did what to what, when. Written by Sluice alone, never changed.';
+
+revoke all on table "public"."sync_activity_log" from "authenticated";
+
+grant select on table "public"."sync_activity_log" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_activity_log" to "postgres";
+
+revoke all on table "public"."sync_activity_log" from "service_role";
+
+grant select on table "public"."sync_activity_log" to "service_role";
+
+-- schemas/public/tables/sync_error_log.sql
+
+create table "public"."sync_error_log" (
+  "id"       bigint                   generated always as identity not null,
+  "org_id"   uuid                     not null,
+  "job_id"   uuid                     not null,
+  "task_id"  bigint                   not null,
+  "attempt"  smallint                 not null,
+  "sqlstate" text                     not null,
+  "message"  text                     not null,
+  "detail"   text,
+  "hint"     text,
+  "context"  text,
+  "at"       timestamp with time zone not null default clock_timestamp(),
+  constraint "sync_error_log_job_id_fkey" foreign key (job_id) references public.scheduled_jobs(id) on delete cascade,
+  constraint "sync_error_log_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "sync_error_log_pkey" primary key (id)
+);
+
+alter table "public"."sync_error_log"
+  enable row level security;
+
+create index sync_error_log_job_id_idx on public.sync_error_log using btree (job_id, at desc);
+
+create index sync_error_log_org_id_at_idx on public.sync_error_log using btree (org_id, at desc);
+
+create policy "sync_error_log_select_admin" on "public"."sync_error_log"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+comment on table "public"."sync_error_log" is 'Every failed attempt of a task. 57P01 "worker lost": its process ended without a word.';
+
+revoke all on table "public"."sync_error_log" from "authenticated";
+
+grant select on table "public"."sync_error_log" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_error_log" to "postgres";
+
+revoke all on table "public"."sync_error_log" from "service_role";
+
+grant select on table "public"."sync_error_log" to "service_role";
+
+-- schemas/public/tables/sync_job_queue.sql
+
+create table "public"."sync_job_queue" (
+  "id"              bigint                   generated always as identity not null,
+  "job_id"          uuid                     not null,
+  "org_id"          uuid                     not null,
+  "task_type"       text                     not null,
+  "from_row"        integer                  not null,
+  "to_row"          integer                  not null,
+  "priority"        smallint                 not null default 0,
+  "attempts"        smallint                 not null default 0,
+  "next_attempt_at" timestamp with time zone not null default clock_timestamp(),
+  "claimed_by"      integer,
+  "claimed_at"      timestamp with time zone,
+  "created_at"      timestamp with time zone not null default clock_timestamp(),
+  constraint "sync_job_queue_job_id_fkey" foreign key (job_id) references public.scheduled_jobs(id) on delete cascade,
+  constraint "sync_job_queue_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "sync_job_queue_pkey" primary key (id),
+  constraint "sync_job_queue_to_row_check" check ((from_row <= to_row))
+);
+
+alter table "public"."sync_job_queue"
+  enable row level security;
+
+alter table "public"."sync_job_queue"
+  set (fillfactor=70);
+
+alter table "public"."sync_job_queue"
+  add column "status" public.task_status not null default 'pending'::public.task_status;
+
+create index sync_job_queue_claim_idx on public.sync_job_queue using btree (org_id, priority, id)
+  where (status = ANY (ARRAY['pending'::public.task_status, 'running'::public.task_status]));
+
+create index sync_job_queue_job_id_idx on public.sync_job_queue using btree (job_id);
+
+create policy "sync_job_queue_select_admin" on "public"."sync_job_queue"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+comment on column "public"."sync_job_queue"."claimed_by" is 'Process id of the backend that took it last.';
+
+comment on column "public"."sync_job_queue"."from_row" is 'The range begins after this row (a bucket''s number, where the task type says so).';
+
+comment on column "public"."sync_job_queue"."to_row" is 'The range ends with this row.';
+
+comment on table "public"."sync_job_queue" is 'Tasks: the chunks of jobs that one worker takes. Finished ones are deleted, given-up ones stay as failed.';
+
+revoke all on table "public"."sync_job_queue" from "authenticated";
+
+grant select on table "public"."sync_job_queue" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_job_queue" to "postgres";
+
+revoke all on table "public"."sync_job_queue" from "service_role";
+
+grant select on table "public"."sync_job_queue" to "service_role";
+
+-- schemas/public/tables/sync_progress.sql
+
+create table "public"."sync_progress" (
+  "id"                  uuid                     not null default gen_random_uuid(),
+  "org_id"              uuid                     not null,
+  "sync_id"             text                     not null,
+  "source_system"       text                     not null default 'sluice'::text,
+  "total_items"         integer                  not null default 0,
+  "processed_count"     integer                  not null default 0,
+  "current_item"        integer                  not null default 0,
+  "failed_count"        integer                  not null default 0,
+  "elapsed_seconds"     numeric(12,3)            not null default 0,
+  "speed_items_per_min" numeric(14,1),
+  "eta_seconds"         numeric(12,1),
+  "started_at"          timestamp with time zone not null default clock_timestamp(),
+  "updated_at"          timestamp with time zone not null default clock_timestamp(),
+  "completed_at"        timestamp with time zone,
+  constraint "sync_progress_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "sync_progress_org_id_sync_id_key" unique (org_id, sync_id),
+  constraint "sync_progress_pkey" primary key (id)
+);
+
+alter table "public"."sync_progress"
+  enable row level security;
+
+alter table "public"."sync_progress"
+  add column "entity_type" public.sync_entity_type not null;
+
+alter table "public"."sync_progress"
+  add column "status" public.sync_status_type not null default 'pending'::public.sync_status_type;
+
+create trigger sync_progress_log_completion
+  after update of status on public.sync_progress
+  for each row
+  when
+    (((old.status IS DISTINCT FROM new.status) AND (new.status = ANY (ARRAY['completed'::public.sync_status_type, 'failed'::public.sync_status_type,
+    'cancelled'::public.sync_status_type]))))
+  execute function public.auto_log_sync_activity_on_progress_change();
+
+create trigger sync_progress_update_elapsed
+  before insert or update on public.sync_progress
+  for each row
+  execute function public.update_sync_progress_elapsed();
+
+create trigger sync_progress_update_timestamp
+  before update on public.sync_progress
+  for each row
+  execute function public.update_sync_progress_timestamp();
+
+create trigger sync_progress_validate_totals
+  before insert or update on public.sync_progress
+  for each row
+  execute function public.validate_sync_progress_totals();
+
+create policy "sync_progress_delete" on "public"."sync_progress"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_progress_insert" on "public"."sync_progress"
+  for insert
+  to "authenticated"
+  with check (false);
+
+create policy "sync_progress_select" on "public"."sync_progress"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "sync_progress_update" on "public"."sync_progress"
+  for update
+  to "authenticated"
+  using (false);
+
+comment on column "public"."sync_progress"."elapsed_seconds" is 'Since started_at. Set by trigger, like the two below.';
+
+comment on column "public"."sync_progress"."eta_seconds" is 'Seconds that the rest will take at the speed so far; null before the first item.';
+
+comment on table "public"."sync_progress" is 'How far each job is; one row a job (sync_id is its id).';
+
+revoke all on table "public"."sync_progress" from "authenticated";
+
+grant select on table "public"."sync_progress" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_progress" to "postgres";
+
+revoke all on table "public"."sync_progress" from "service_role";
+
+grant select on table "public"."sync_progress" to "service_role";
+
+-- schemas/public/tables/sync_retry_policy.sql
+
+create table "public"."sync_retry_policy" (
+  "job_type"      text     not null,
+  "max_attempts"  smallint not null default 5,
+  "base_delay"    interval not null default '00:00:01'::interval,
+  "factor"        numeric  not null default 2,
+  "max_delay"     interval not null default '00:01:00'::interval,
+  "jitter"        numeric  not null default 0.2,
+  "retry_classes" text[]   not null default '{08,40,53,55,57,58,XX}'::text[],
+  constraint "sync_retry_policy_factor_check" check ((factor >= (1)::numeric)),
+  constraint "sync_retry_policy_jitter_check" check (((jitter >= (0)::numeric) AND (jitter <= (1)::numeric))),
+  constraint "sync_retry_policy_job_type_fkey" foreign key (job_type) references private.job_types(job_type),
+  constraint "sync_retry_policy_max_attempts_check" check (((max_attempts >= 1) AND (max_attempts <= 100))),
+  constraint "sync_retry_policy_pkey" primary key (job_type)
+);
+
+alter table "public"."sync_retry_policy"
+  enable row level security;
+
+create policy "sync_retry_policy_select" on "public"."sync_retry_policy"
+  for select
+  to "authenticated"
+  using (true);
+
+comment on column "public"."sync_retry_policy"."retry_classes" is 'SQLSTATE classes that are worth another attempt; all others give the task up at once.';
+
+comment on table "public"."sync_retry_policy" is 'When a failed task is tried again: after base_delay, times factor at each attempt up to max_delay, more or less by the share jitter.';
+
+revoke all on table "public"."sync_retry_policy" from "authenticated";
+
+grant select on table "public"."sync_retry_policy" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_retry_policy" to "postgres";
+
+revoke all on table "public"."sync_retry_policy" from "service_role";
+
+grant select, update on table "public"."sync_retry_policy" to "service_role";
+
+-- schemas/public/types/import_issue.sql
+
+create type "public"."import_issue" as (
+  "id"              bigint,
+  "row_number"      integer,
+  "line_number"     integer,
+  "field"           text,
+  "severity"        text,
+  "code"            text,
+  "message"         text,
+  "value"           text,
+  "sqlstate"        text,
+  "constraint_name" text
+);
+
+comment on type "public"."import_issue" is 'One thing that is wrong with a row.';
+
+grant usage on type "public"."import_issue" to "postgres";
+
+-- schemas/public/types/import_mode.sql
+
+create type "public"."import_mode" as enum (
+  'insert',
+  'update',
+  'upsert',
+  'delete'
+);
+
+comment on type "public"."import_mode" is 'insert: new records only; update: existing ones only; upsert: both; delete: remove the records that the file names.';
+
+grant usage on type "public"."import_mode" to "postgres";
+
+-- schemas/public/types/import_row.sql
+
+create type "public"."import_row" as (
+  "row_number"  integer,
+  "line_number" integer,
+  "status"      text,
+  "key"         text,
+  "record_id"   uuid,
+  "payload"     jsonb,
+  "issues"      jsonb
+);
+
+comment on type "public"."import_row" is 'A row of a file and its fate. payload: column to cell, as sent; issues: [{ field, severity, code, message, value }].';
+
+grant usage on type "public"."import_row" to "postgres";
+
+-- schemas/public/types/import_status.sql
+
+create type "public"."import_status" as enum (
+  'receiving',
+  'staged',
+  'validating',
+  'validated',
+  'committing',
+  'completed',
+  'failed',
+  'cancelled'
+);
+
+comment on type "public"."import_status" is 'receiving (the file is on its way), staged, validating, validated, committing, and three ends.';
+
+grant usage on type "public"."import_status" to "postgres";
+
+-- schemas/public/types/job_run_as.sql
+
+create type "public"."job_run_as" as enum (
+  'user',
+  'service'
+);
+
+comment on type "public"."job_run_as" is 'Whose rights a job works with: its actor''s, or the service key''s.';
+
+grant usage on type "public"."job_run_as" to "postgres";
+
+-- schemas/public/types/org_role.sql
+
+create type "public"."org_role" as enum (
+  'viewer',
+  'member',
+  'admin'
+);
+
+comment on type "public"."org_role" is 'What a person may do in their organization, in ascending order.';
+
+grant usage on type "public"."org_role" to "postgres";
+
+-- schemas/public/types/session_status.sql
+
+create type "public"."session_status" as enum (
+  'in_progress',
+  'completed',
+  'abandoned',
+  'expired'
+);
+
+comment on type "public"."session_status" is 'Where a person''s work on an import stands.';
+
+grant usage on type "public"."session_status" to "postgres";
+
+-- schemas/public/types/sync_action.sql
+
+create type "public"."sync_action" as enum (
+  'created',
+  'updated',
+  'deleted',
+  'skipped',
+  'failed',
+  'started',
+  'validated',
+  'completed',
+  'cancelled',
+  'paused',
+  'resumed',
+  'undone',
+  'transferred'
+);
+
+comment on type "public"."sync_action" is 'What was done, in the activity log.';
+
+grant usage on type "public"."sync_action" to "postgres";
+
+-- schemas/public/types/sync_entity_type.sql
+
+create type "public"."sync_entity_type" as enum (
+  'customer',
+  'contact',
+  'product',
+  'inventory',
+  'order',
+  'invoice',
+  'payment',
+  'warehouse_location',
+  'delivery_route',
+  'user',
+  'other'
+);
+
+comment on type "public"."sync_entity_type" is 'What kind of thing a dataset holds.';
+
+grant usage on type "public"."sync_entity_type" to "postgres";
+
+-- schemas/public/types/sync_status_type.sql
+
+create type "public"."sync_status_type" as enum (
+  'pending',
+  'queued',
+  'running',
+  'paused',
+  'completed',
+  'failed',
+  'cancelled'
+);
+
+comment on type "public"."sync_status_type" is 'State of a job: pending, queued (its organization runs as many as it may), running, paused, and three ends.';
+
+grant usage on type "public"."sync_status_type" to "postgres";
+
+-- schemas/public/types/sync_type.sql
+
+create type "public"."sync_type" as enum (
+  'import',
+  'users',
+  'pull',
+  'undo',
+  'delete'
+);
+
+comment on type "public"."sync_type" is 'What kind of work a synchronization is.';
+
+grant usage on type "public"."sync_type" to "postgres";
+
+-- schemas/public/types/task_status.sql
+
+create type "public"."task_status" as enum (
+  'pending',
+  'running',
+  'held',
+  'failed'
+);
+
+comment on type "public"."task_status" is 'pending: ready from next_attempt_at on; running; held: its job waits, failed or was stopped; failed: given up (dead letter). Finished tasks are deleted.';
+
+grant usage on type "public"."task_status" to "postgres";
+
+-- schemas/public/views/monitor_imports.sql
+
+create view "public"."monitor_imports" with (security_invoker=true) AS  SELECT b.org_id,
+    o.slug AS organization,
+    b.id AS import_id,
+    b.dataset,
+    b.mode,
+    b.status,
+    b.file_name,
+    p.email AS initiated_by,
+    b.row_count,
+    c.inserted,
+    c.updated,
+    c.unchanged,
+    c.deleted,
+    COALESCE(b.skipped_count, 0) AS skipped,
+    (COALESCE(b.invalid_count, 0) + c.refused) AS failed,
+    g.percent_done,
+    g.items_per_second,
+    g.eta_seconds,
+    (b.error ->> 'code'::text) AS error_code,
+    (b.error ->> 'message'::text) AS error_message,
+    b.created_at,
+    b.finished_at,
+    (COALESCE(b.finished_at, now()) - b.created_at) AS age
+   FROM ((((public.import_batches b
+     JOIN public.organization o ON ((o.id = b.org_id)))
+     LEFT JOIN public.profiles p ON ((p.id = b.initiated_by)))
+     CROSS JOIN LATERAL private.outcome_counts(b.*) c(inserted, updated, unchanged, deleted, refused))
+     LEFT JOIN LATERAL ( SELECT round(((100.0 * (s.processed_count)::numeric) / (NULLIF(s.total_items, 0))::numeric), 1) AS percent_done,
+            round((s.speed_items_per_min / (60)::numeric)) AS items_per_second,
+            s.eta_seconds
+           FROM (public.scheduled_jobs j
+             JOIN public.sync_progress s ON (((s.org_id = j.org_id) AND (s.sync_id = (j.id)::text))))
+          WHERE (j.batch_id = b.id)
+          ORDER BY j.created_at DESC
+         LIMIT 1) g ON (true))
+  WHERE (b.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids)));
+
+comment on view "public"."monitor_imports" is 'Imports with what became of their rows, how far the last job is, and why they failed. One row an import.';
+
+revoke all on table "public"."monitor_imports" from "authenticated";
+
+grant select on table "public"."monitor_imports" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_imports" to "postgres";
+
+revoke all on table "public"."monitor_imports" from "service_role";
+
+grant select on table "public"."monitor_imports" to "service_role";
+
+-- schemas/public/views/monitor_jobs.sql
+
+create view "public"."monitor_jobs" with (security_invoker=true) AS  SELECT j.org_id,
+    o.slug AS organization,
+    j.id AS job_id,
+    j.job_type,
+    j.status,
+    j.phase,
+    j.batch_id AS import_id,
+    j.run_as,
+    p.email AS actor,
+    j.total_count,
+    j.done_count,
+    j.failed_count,
+    q.waiting_tasks,
+    q.running_tasks,
+    q.dead_tasks,
+    e.failed_attempts,
+    (j.error ->> 'code'::text) AS error_code,
+    (j.error ->> 'message'::text) AS error_message,
+    j.created_at,
+    (j.started_at - j.created_at) AS waited,
+    (COALESCE(j.finished_at, now()) - j.started_at) AS ran
+   FROM ((((public.scheduled_jobs j
+     JOIN public.organization o ON ((o.id = j.org_id)))
+     LEFT JOIN public.profiles p ON ((p.id = j.actor)))
+     LEFT JOIN LATERAL ( SELECT count(*) FILTER (WHERE (t.status = ANY (ARRAY['pending'::public.task_status, 'held'::public.task_status]))) AS waiting_tasks,
+            count(*) FILTER (WHERE (t.status = 'running'::public.task_status)) AS running_tasks,
+            count(*) FILTER (WHERE (t.status = 'failed'::public.task_status)) AS dead_tasks
+           FROM public.sync_job_queue t
+          WHERE (t.job_id = j.id)) q ON (true))
+     LEFT JOIN LATERAL ( SELECT count(*) AS failed_attempts
+           FROM public.sync_error_log l
+          WHERE (l.job_id = j.id)) e ON (true))
+  WHERE (j.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids)));
+
+comment on view "public"."monitor_jobs" is 'Background jobs with their tasks and failed attempts. One row a job; dead_tasks were given up.';
+
+revoke all on table "public"."monitor_jobs" from "authenticated";
+
+grant select on table "public"."monitor_jobs" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_jobs" to "postgres";
+
+revoke all on table "public"."monitor_jobs" from "service_role";
+
+grant select on table "public"."monitor_jobs" to "service_role";
+
+-- schemas/public/views/monitor_queue.sql
+
+create view "public"."monitor_queue" with (security_invoker=true) AS  SELECT q.org_id,
+    o.slug AS organization,
+    j.job_type,
+    count(*) FILTER (WHERE ((q.status = 'pending'::public.task_status) AND (q.next_attempt_at <= clock_timestamp()))) AS ready_tasks,
+    count(*) FILTER (WHERE ((q.status = 'pending'::public.task_status) AND (q.next_attempt_at > clock_timestamp()))) AS delayed_tasks,
+    count(*) FILTER (WHERE (q.status = 'running'::public.task_status)) AS running_tasks,
+    count(*) FILTER (WHERE (q.status = 'held'::public.task_status)) AS held_tasks,
+    count(*) FILTER (WHERE (q.status = 'failed'::public.task_status)) AS dead_tasks,
+    max(q.attempts) AS most_attempts,
+    (clock_timestamp() - min(q.next_attempt_at) FILTER (WHERE ((q.status = 'pending'::public.task_status) AND (q.next_attempt_at <= clock_timestamp())))) AS longest_wait
+   FROM ((public.sync_job_queue q
+     JOIN public.scheduled_jobs j ON ((j.id = q.job_id)))
+     JOIN public.organization o ON ((o.id = q.org_id)))
+  WHERE (q.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids)))
+  GROUP BY q.org_id, o.slug, j.job_type;
+
+comment on view "public"."monitor_queue" is 'Tasks in the queue by organization and job type. longest_wait beyond a few seconds: too few workers, or none.';
+
+revoke all on table "public"."monitor_queue" from "authenticated";
+
+grant select on table "public"."monitor_queue" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_queue" to "postgres";
+
+revoke all on table "public"."monitor_queue" from "service_role";
+
+grant select on table "public"."monitor_queue" to "service_role";
+
+-- schemas/public/views/monitor_workers.sql
+
+create view "public"."monitor_workers" with (security_invoker=true) AS  SELECT worker,
+    pid,
+    state,
+    started_at,
+    org_id,
+    job_id,
+    task_id,
+    task_type,
+    from_row,
+    to_row,
+    attempt,
+    claimed_at,
+    (clock_timestamp() - claimed_at) AS busy_for
+   FROM private.worker_activity() w(worker, pid, state, started_at, org_id, job_id, task_id, task_type, from_row, to_row, attempt, claimed_at);
+
+comment on view "public"."monitor_workers" is 'The workers that are alive, and the task that each is at.';
+
+revoke all on table "public"."monitor_workers" from "authenticated";
+
+grant select on table "public"."monitor_workers" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_workers" to "postgres";
+
+revoke all on table "public"."monitor_workers" from "service_role";
+
+grant select on table "public"."monitor_workers" to "service_role";

@@ -1,0 +1,57 @@
+import type { Sql } from 'postgres'
+import { isConnectionLost, until } from './imports.ts'
+
+/** A backend at a task: it holds the task's lock. */
+export async function backendsAtWork(sql: Sql, importId: string): Promise<number[]> {
+  const rows = await sql<{ pid: number }[]>`
+    select l.pid
+    from public.sync_job_queue as q
+    join public.scheduled_jobs as j on j.id = q.job_id
+    cross join lateral (select private.task_lock_key(q.id) as key) as k
+    join pg_locks as l on l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+      and (l.classid::bigint << 32 | l.objid::bigint) = k.key
+    where j.batch_id = ${importId} and q.status = 'running' and l.pid = q.claimed_by
+    order by q.id`
+  return rows.map((row) => row.pid)
+}
+
+/**
+ * Hits backends at an import's tasks, so many times at random moments; returns how often, which is less if the
+ * import came to rest before.
+ */
+export async function strike(
+  sql: Sql,
+  importId: string,
+  times: number,
+  hit: (pid: number) => Promise<unknown> | unknown,
+): Promise<number> {
+  for (let hits = 0; hits < times; hits++) {
+    await pause(Math.random() * 120)
+    const pid = await until('a backend is at work', 30, async () => {
+      const [pid] = shuffled(await backendsAtWork(sql, importId))
+      return pid ?? ((await isAtRest(sql, importId)) && -1)
+    })
+    if (pid === -1) return hits
+    await pause(Math.random() * 30)
+    try {
+      await hit(pid)
+    } catch (cause) {
+      if (!isConnectionLost(cause)) throw cause
+    }
+  }
+  return times
+}
+
+async function isAtRest(sql: Sql, importId: string): Promise<boolean> {
+  const [row] = await sql`
+    select from public.scheduled_jobs as j where j.batch_id = ${importId} and j.status in ('pending', 'queued', 'running')`
+  return row === undefined
+}
+
+function shuffled(pids: number[]): number[] {
+  return pids.sort(() => Math.random() - 0.5)
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((settle) => setTimeout(settle, milliseconds))
+}
