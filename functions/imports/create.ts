@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi'
 import type { CallDatabase } from '../_shared/caller.ts'
+import { type Connection, withConnection } from '../_shared/connection.ts'
 import { malformed } from '../_shared/refusal.ts'
 import { awaitImport, getImport, type ImportDocument } from './await-import.ts'
 import type { Encoding } from './encoding.ts'
@@ -15,7 +16,32 @@ export async function createImport(
   query: Record<string, string>,
   db: CallDatabase,
 ): Promise<{ document: ImportDocument; replayed: boolean }> {
-  const limits = await readLimits()
+  const { created, parameters, failure } = await withConnection((connection) =>
+    receive(request, query, db, connection),
+  )
+  if (failure) throw await endFailedIngest(created.id, failure.cause)
+  const replayed = created.replayed === true
+  const status = replayed ? created.status : 'staged'
+  if (!parameters.review && status === 'staged') {
+    await db('validate_import', { import_id: created.id, commit: true })
+  }
+  if (parameters.review || parameters.wait === 0) {
+    return { document: await getImport(db, created.id), replayed }
+  }
+  return { document: (await awaitImport(db, created.id, parameters.wait)).document, replayed }
+}
+
+/**
+ * Makes the import and stages its file, unless the same request was seen before. What the staging failed for is
+ * returned: to end the import takes a connection, and this one is to be given back first.
+ */
+async function receive(
+  request: Request,
+  query: Record<string, string>,
+  db: CallDatabase,
+  connection: Connection,
+): Promise<{ created: ImportDocument; parameters: UploadParameters; failure?: { cause: unknown } }> {
+  const limits = await readLimits(connection)
   refuseAnnouncedSize(request, limits.max_request_bytes)
   const upload = await openUpload(request, limits.max_request_bytes)
   const parameters = readParameters({ ...upload.fields, ...query })
@@ -29,23 +55,15 @@ export async function createImport(
     options: optionsOf(parameters),
     idempotency_key: request.headers.get('idempotency-key') ?? undefined,
   })) as ImportDocument
-  const replayed = created.replayed === true
 
-  if (!replayed) {
+  if (created.replayed !== true) {
     try {
-      await stageFile(created.id, upload, formatOf(parameters, upload), parameters.review, limits)
+      await stageFile(connection, created.id, upload, formatOf(parameters, upload), parameters.review, limits)
     } catch (cause) {
-      throw await endFailedIngest(created.id, cause)
+      return { created, parameters, failure: { cause } }
     }
   }
-  const status = replayed ? created.status : 'staged'
-  if (!parameters.review && status === 'staged') {
-    await db('validate_import', { import_id: created.id, commit: true })
-  }
-  if (parameters.review || parameters.wait === 0) {
-    return { document: await getImport(db, created.id), replayed }
-  }
-  return { document: (await awaitImport(db, created.id, parameters.wait)).document, replayed }
+  return { created, parameters }
 }
 
 function readParameters(input: Record<string, string>): UploadParameters {

@@ -1,4 +1,4 @@
-import { connection, type Transaction } from '../_shared/connection.ts'
+import { type Connection, type Transaction, withConnection } from '../_shared/connection.ts'
 import { Refusal } from '../_shared/refusal.ts'
 import { Interruption } from './interruption.ts'
 
@@ -9,8 +9,8 @@ export interface Limits {
 }
 
 /** The limits that hold now. */
-export async function readLimits(): Promise<Limits> {
-  return asIngest(async (tx) => {
+export async function readLimits(connection: Connection): Promise<Limits> {
+  return asIngest(connection, async (tx) => {
     const [row] = await tx<{ limits: Limits }[]>`select private.ingest_limits() as limits`
     if (!row) throw new Error('ingest_limits gave no row')
     return row.limits
@@ -24,13 +24,16 @@ export async function readLimits(): Promise<Limits> {
 export async function endFailedIngest(importId: string, cause: unknown): Promise<Error> {
   const answer = answerTo(cause)
   try {
-    await asIngest(async (tx) => {
-      if (answer.status < 500 && !(cause instanceof Interruption)) {
-        await tx`select private.discard_ingest(${importId}::uuid)`
-      } else {
-        await tx`select private.fail_ingest(${importId}::uuid, ${JSON.stringify(answer.body)}::text::jsonb)`
-      }
-    })
+    // Another connection: that of the upload may be what was lost.
+    await withConnection((connection) =>
+      asIngest(connection, async (tx) => {
+        if (answer.status < 500 && !(cause instanceof Interruption)) {
+          await tx`select private.discard_ingest(${importId}::uuid)`
+        } else {
+          await tx`select private.fail_ingest(${importId}::uuid, ${JSON.stringify(answer.body)}::text::jsonb)`
+        }
+      }),
+    )
   } catch (again) {
     // Maintenance ends imports that wait for a file which nobody sends.
     console.error(again)
@@ -62,9 +65,10 @@ function statusOf(sqlstate: string): number {
   return sqlstate === '22023' ? 400 : 500
 }
 
-async function asIngest<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-  return (await connection().begin(async (tx) => {
+/** Works in a transaction as the role that may take files in, and nothing else. */
+export function asIngest<T>(connection: Connection, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  return connection.transaction(async (tx) => {
     await tx.unsafe('set local role sluice_ingest')
     return work(tx)
-  })) as T
+  })
 }

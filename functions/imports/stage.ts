@@ -1,11 +1,11 @@
 import { Buffer } from 'node:buffer'
-import { connection, type Transaction } from '../_shared/connection.ts'
+import type { Connection, Transaction } from '../_shared/connection.ts'
 import { malformed, tooLarge } from '../_shared/refusal.ts'
 import { type Copy, openCopy } from './copy.ts'
 import { copyArray, copyField } from './copy-text.ts'
 import type { Defect } from './encoding.ts'
 import { type FileFormat, type OpenFile, openFile, readHeader } from './file.ts'
-import type { Limits } from './ingest.ts'
+import { asIngest, type Limits } from './ingest.ts'
 import type { Row } from './records.ts'
 import { encodingIssues, fitCells, type RowIssue, takeDefects } from './row-issues.ts'
 import type { Upload } from './upload.ts'
@@ -23,6 +23,7 @@ const copyIssues =
 
 /** Streams a file into the staged rows of an import, in one transaction: all of it, or nothing. */
 export async function stageFile(
+  connection: Connection,
   importId: string,
   upload: Upload,
   format: FileFormat,
@@ -32,7 +33,7 @@ export async function stageFile(
   const file = await openFile(upload.bytes, format, max_cell_bytes)
   const rows = file.batches()
   try {
-    await stageInTransaction(importId, upload, file, rows, format.header, review)
+    await stageInTransaction(connection, importId, upload, file, rows, format.header, review)
   } finally {
     // Lets go of the body after a failure. Not awaited: a read that is under way may last.
     rows.return(undefined).catch(() => {})
@@ -40,6 +41,7 @@ export async function stageFile(
 }
 
 async function stageInTransaction(
+  connection: Connection,
   importId: string,
   upload: Upload,
   file: OpenFile,
@@ -49,8 +51,8 @@ async function stageInTransaction(
 ): Promise<void> {
   const { columns, rest, headerEnd } = await readHeader(rows, header)
   takeDefects(file.defects, headerEnd)
-  await connection().begin(async (tx) => {
-    await tx.unsafe("set local role sluice_ingest; set local statement_timeout = '1h'").simple()
+  await asIngest(connection, async (tx) => {
+    await tx.unsafe("set local statement_timeout = '1h'")
     const begun = await beginIngest(tx, importId, columns, review)
     const staged = await stageRows(tx, { importId, columns, defects: file.defects, ...begun }, rest, rows)
     await upload.finish()
