@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cron } from 'croner'
 import postgres, { type Sql } from 'postgres'
+import { persistentClient, within } from './client.ts'
 
 /** Runs the jobs of cron.job as pg_cron does. */
 export type CronRunner = {
@@ -29,7 +30,7 @@ export function startCron(
   urlOf: (username: string, database: string) => string,
   log: (line: string) => void,
 ): CronRunner {
-  const admin = postgres(adminUrl, { max: 2, onnotice: () => {}, fetch_types: false, backoff: () => 0.2 })
+  const admin = persistentClient(adminUrl)
   const progress = new Map<string, Progress>()
   const connections = new Set<Sql>()
   const watched = new Set<string>()
@@ -39,17 +40,18 @@ export function startCron(
   let lastMinute = minuteOf(Date.now())
 
   async function look(): Promise<void> {
-    const [{ exists } = { exists: false }] = await admin<{ exists: boolean }[]>`
-      select to_regclass('cron.job') is not null as exists`
-    if (!exists) return
+    const [cron] = await admin.ask((sql) => sql`select where to_regclass('cron.job') is not null`)
+    if (!cron) return
     if (isRecovering) await failUnwatchedRuns()
     isRecovering = false
 
     const minute = minuteOf(Date.now())
     const isNewMinute = minute > lastMinute
     lastMinute = minute
-    const jobs = await admin<Job[]>`
-      select jobid, schedule, command, database, username, jobname from cron.job where active order by jobid`
+    const jobs = await admin.ask(
+      (sql) => sql<Job[]>`
+        select jobid, schedule, command, database, username, jobname from cron.job where active order by jobid`,
+    )
     for (const job of jobs) {
       const state = progress.get(job.jobid) ?? { pending: 0, isRunning: false, lastStart: Date.now() }
       progress.set(job.jobid, state)
@@ -71,12 +73,14 @@ export function startCron(
     connections.add(connection)
     let runid: string | undefined
     try {
-      const [backend] = await connection<{ pid: number }[]>`select pg_backend_pid() as pid`
-      const [details] = await admin<{ runid: string }[]>`
-        insert into cron.job_run_details (jobid, job_pid, database, username, command, status, start_time)
-        values (${job.jobid}, ${backend?.pid ?? null}, ${job.database}, ${job.username}, ${job.command}, 'running',
-          clock_timestamp())
-        returning runid`
+      const [backend] = await within(5_000, connection<{ pid: number }[]>`select pg_backend_pid() as pid`)
+      const [details] = await admin.ask(
+        (sql) => sql<{ runid: string }[]>`
+          insert into cron.job_run_details (jobid, job_pid, database, username, command, status, start_time)
+          values (${job.jobid}, ${backend?.pid ?? null}, ${job.database}, ${job.username}, ${job.command}, 'running',
+            clock_timestamp())
+          returning runid`,
+      )
       runid = details?.runid
       if (runid) watched.add(runid)
       const result = await connection.unsafe(job.command).simple()
@@ -100,18 +104,22 @@ export function startCron(
 
   async function finish(runid: string | undefined, status: string, message: string): Promise<void> {
     if (!runid) return
-    await admin`
-      update cron.job_run_details
-      set status = ${status}, return_message = ${message}, end_time = clock_timestamp()
-      where runid = ${runid}`
+    await admin.ask(
+      (sql) => sql`
+        update cron.job_run_details
+        set status = ${status}, return_message = ${message}, end_time = clock_timestamp()
+        where runid = ${runid}`,
+    )
   }
 
   /** The launcher does so when it starts: what was running under another is watched by nobody. */
   async function failUnwatchedRuns(): Promise<void> {
-    await admin`
-      update cron.job_run_details
-      set status = 'failed', return_message = 'server restarted', end_time = clock_timestamp()
-      where status in ('starting', 'running') and runid <> all (string_to_array(${[...watched].join()}, ',')::bigint[])`
+    await admin.ask(
+      (sql) => sql`
+        update cron.job_run_details
+        set status = 'failed', return_message = 'server restarted', end_time = clock_timestamp()
+        where status in ('starting', 'running') and runid <> all (string_to_array(${[...watched].join()}, ',')::bigint[])`,
+    )
   }
 
   async function tick(): Promise<void> {
@@ -133,7 +141,7 @@ export function startCron(
   return {
     async stop() {
       stopped.abort()
-      await Promise.allSettled([...connections, admin].map((sql) => sql.end({ timeout: 0 })))
+      await Promise.allSettled([admin.end(), ...[...connections].map((sql) => sql.end({ timeout: 0 }))])
       await ticking
     },
   }

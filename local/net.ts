@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
+import { persistentClient } from './client.ts'
 
 /** The requests that the database wants sent, of this many at a time. */
 const batchSize = 200
@@ -15,7 +16,8 @@ type QueuedRequest = {
 
 /** Sends what net.http_post and its like have queued, once and after the commit, and keeps the answers for six hours. */
 export function startNet(adminUrl: string, log: (line: string) => void): { stop(): Promise<void> } {
-  const sql = postgres(adminUrl, { max: 3, onnotice: () => {}, fetch_types: false, backoff: () => 0.2 })
+  const client = persistentClient(adminUrl)
+  const listener = postgres(adminUrl, { max: 1, onnotice: () => {}, fetch_types: false, backoff: () => 0.2 })
   const stopped = new AbortController()
   let work: Promise<void> | undefined
   let more = false
@@ -43,14 +45,18 @@ export function startNet(adminUrl: string, log: (line: string) => void): { stop(
   }
 
   async function sendQueued(): Promise<void> {
-    const [exists] = await sql`select where to_regclass('net.http_request_queue') is not null`
+    const [exists] = await client.ask(
+      (sql) => sql`select where to_regclass('net.http_request_queue') is not null`,
+    )
     if (!exists) return
-    await sql`delete from net._http_response where created < now() - interval '6 hours'`
+    await client.ask((sql) => sql`delete from net._http_response where created < now() - interval '6 hours'`)
     for (let size = batchSize; size === batchSize; ) {
-      const requests = await sql<QueuedRequest[]>`
-        delete from net.http_request_queue as q
-        where q.id in (select id from net.http_request_queue order by id limit ${batchSize} for update skip locked)
-        returning *`
+      const requests = await client.ask(
+        (sql) => sql<QueuedRequest[]>`
+          delete from net.http_request_queue as q
+          where q.id in (select id from net.http_request_queue order by id limit ${batchSize} for update skip locked)
+          returning *`,
+      )
       size = requests.length
       for (const request of requests) void send(request).catch((cause) => log(`net: ${cause}`))
     }
@@ -62,28 +68,32 @@ export function startNet(adminUrl: string, log: (line: string) => void): { stop(
       const { method, headers, body } = request
       const response = await fetch(request.url, { method, headers, body: body as BodyInit | null, signal })
       const content = await response.text()
-      await sql`
-        insert into net._http_response (id, status_code, content_type, headers, content, timed_out)
-        values (${request.id}, ${response.status}, ${response.headers.get('content-type')},
-          ${sql.json(Object.fromEntries(response.headers))}, ${content}, false)`
+      await client.ask(
+        (sql) => sql`
+          insert into net._http_response (id, status_code, content_type, headers, content, timed_out)
+          values (${request.id}, ${response.status}, ${response.headers.get('content-type')},
+            ${sql.json(Object.fromEntries(response.headers))}, ${content}, false)`,
+      )
     } catch (cause) {
       if (stopped.signal.aborted) return
       const timedOut = cause instanceof DOMException && cause.name === 'TimeoutError'
       const reason = cause instanceof Error ? String(cause.cause ?? cause.message) : String(cause)
-      await sql`
-        insert into net._http_response (id, timed_out, error_msg)
-        values (${request.id}, ${timedOut}, ${reason})`
+      await client.ask(
+        (sql) => sql`
+          insert into net._http_response (id, timed_out, error_msg)
+          values (${request.id}, ${timedOut}, ${reason})`,
+      )
     }
   }
 
   // The listener outlives restarts of the server; what was queued meanwhile is found by its second callback.
-  sql.listen('pg_net', poke, poke).catch((cause) => {
+  listener.listen('pg_net', poke, poke).catch((cause) => {
     if (!stopped.signal.aborted) log(`net: ${cause}`)
   })
   return {
     async stop() {
       stopped.abort()
-      await sql.end({ timeout: 0 })
+      await Promise.all([client.end(), listener.end({ timeout: 0 })])
       await work
     },
   }

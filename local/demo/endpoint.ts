@@ -1,8 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { findPorts } from '../ports.ts'
-import { startStack } from '../stack.ts'
+import { startTemporaryStack } from '../temporary-stack.ts'
 
 /** Where Sluice is reached. */
 export type Endpoint = {
@@ -36,21 +34,11 @@ export async function runningStack(): Promise<OwnStack | undefined> {
 
 /** Starts a stack of this command's own, on free ports and in a temporary folder that goes with it. */
 export async function temporaryStack(): Promise<OwnStack> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'sluice-'))
-  const removeFolder = () => rmSync(dataDir, { recursive: true, force: true })
   const log: string[] = []
   try {
-    const stack = await startStack({ port: await findPorts(), dataDir, log: (line) => log.push(line) })
-    return {
-      ...stack,
-      functionsPid: stack.functionsPid(),
-      async stop() {
-        await stack.stop()
-        removeFolder()
-      },
-    }
+    const stack = await startTemporaryStack({ log: (line) => log.push(line) })
+    return { ...stack, functionsPid: stack.functionsPid() }
   } catch (cause) {
-    removeFolder()
     throw new Error([cause instanceof Error ? cause.message : cause, ...log.slice(-20)].join('\n'))
   }
 }
