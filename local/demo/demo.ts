@@ -7,8 +7,9 @@ import { rowsArgument } from './arguments.ts'
 import { differences } from './check.ts'
 import { timeRawCopy } from './copy.ts'
 import { type OwnStack, runningStack, temporaryStack } from './endpoint.ts'
-import { type Expectation, header, writeFiles } from './file.ts'
+import { type Expectation, writeFiles } from './file.ts'
 import { megabytes, seconds, whole } from './format.ts'
+import { header } from './rows.ts'
 import { type Later, runCommand } from './run.ts'
 import { printMonitor, printOutcome, printTimes } from './summary.ts'
 import { print, startStep, styled } from './terminal.ts'
@@ -50,7 +51,12 @@ async function demo(later: Later): Promise<number> {
   const staged = await watchUpload(stack, person, { file, name: 'customers.csv', rows })
   const { document, total } = await watchWork(stack, person, staged, rows)
   const copying = startStep('Raw COPY')
-  const copyTaken = await timeRawCopy(stack.databaseUrl, rightRowsFile, expected.inserted)
+  const copyTaken = await timeRawCopy(
+    stack.databaseUrl,
+    rightRowsFile,
+    expected.inserted,
+    person.organizationId,
+  )
   copying.done(`${seconds(copyTaken).padStart(8)}  of the right rows, as the yardstick`)
   const checking = startStep('Check')
   const wrong = await differences(stack, person, document, expected)

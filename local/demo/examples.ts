@@ -1,6 +1,6 @@
 import { cellsOf, customer } from './customers.ts'
-import { csvLine, header } from './file.ts'
 import { productCells, productColumns } from './products.ts'
+import { csvLine, header } from './rows.ts'
 
 const count = 50
 

@@ -33,8 +33,9 @@ export async function watchUpload(
   const began = performance.now()
   const step = startStep('Upload')
   const { id } = await upload(at, person, file, name, (sent, all) => {
+    if (sent === all) return step.update(1, `${megabytes(all)} sent, the last rows are being staged`)
     const taken = performance.now() - began
-    const rest = sent < all ? left((taken / sent) * (all - sent)) : 'staging the last rows'
+    const rest = left((taken / sent) * (all - sent))
     step.update(sent / all, `${megabytes(sent)}  ${speed((rows * sent) / all, taken)}  ${rest}`)
   })
   const request = performance.now() - began

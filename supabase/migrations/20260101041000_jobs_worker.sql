@@ -346,7 +346,8 @@ $$;
 
 -- How many workers there are: so many cron jobs. Each stays for 45 seconds, then pg_cron starts it anew:
 -- with a task of jobs.task_seconds at its end that is within the platform's statement limit of two minutes.
--- It naps rather than leaves when nothing is ready: connecting each second costs ten times as much.
+-- It naps rather than leaves when nothing is ready: connecting each second costs ten times as much. The
+-- first second it naps shortly, as between two phases of a job.
 create function private.set_worker_count(p_count integer)
 returns void
 language plpgsql volatile
@@ -369,15 +370,18 @@ do $body$
 declare
   v_task_id bigint;
   v_go_on   boolean := true;
+  v_naps    integer := 0;
 begin
   perform set_config('application_name', 'sluice jobs.work_%s', false);
   while v_go_on and clock_timestamp() < statement_timestamp() + interval '45 seconds' loop
     v_task_id := private.claim_task();
     commit;
     if v_task_id is null then
-      perform pg_sleep(0.5);
+      v_naps := v_naps + 1;
+      perform pg_sleep(case when v_naps > 20 then 0.5 else 0.05 end);
       commit;
     else
+      v_naps := 0;
       v_go_on := private.run_task(v_task_id);
       commit;
       perform pg_advisory_unlock(private.task_lock_key(v_task_id));

@@ -117,7 +117,7 @@ begin
         (f.is_required, 'required', 'a value is required',
           format('%s is null', v_value)),
         (f.rules ? 'format', 'invalid_format', private.format_hint(f.rules ->> 'format'),
-          format('%s !~ %L', v_value, private.format_pattern(f.rules ->> 'format'))),
+          private.format_violation(v_value, f.rules ->> 'format')),
         (f.rules ? 'pattern', 'invalid_format', 'not in the expected form',
           format('%s !~ %L', v_value, f.rules ->> 'pattern')),
         (f.rules ? 'one_of', 'not_in_list',
