@@ -99,6 +99,7 @@ comment on column public.sync_job_queue.claimed_by is 'Process id of the backend
 create index sync_job_queue_claim_idx
   on public.sync_job_queue (org_id, priority, id) where status in ('pending', 'running');
 create index sync_job_queue_job_id_idx on public.sync_job_queue (job_id);
+create index sync_job_queue_org_id_idx on public.sync_job_queue (org_id);
 
 create table public.sync_retry_policy (
   job_type      text primary key references private.job_types (job_type),
@@ -416,7 +417,7 @@ create trigger _800_release_queued
   when (old.status in ('pending', 'running') and new.status in ('completed', 'failed', 'cancelled'))
   execute function private.tg_scheduled_jobs__release_queued();
 
--- One task per p_chunk rows.
+-- One task per p_chunk rows; one of no rows where there are none, so that the job comes to its end.
 create function private.enqueue_tasks(
   p_job public.scheduled_jobs, p_task_type text, p_from_row integer, p_to_row integer, p_chunk integer
 )
@@ -430,7 +431,7 @@ as $$
     p_job.id, p_job.org_id, p_task_type, n, least(n + p_chunk, p_to_row),
     case p_job.status when 'queued' then 'held' else 'pending' end::public.task_status,
     p_job.priority, greatest(p_job.run_at, clock_timestamp())
-  from generate_series(p_from_row, p_to_row - 1, p_chunk) as n;
+  from generate_series(p_from_row, greatest(p_to_row - 1, p_from_row), p_chunk) as n;
 $$;
 
 -- Policies ----------------------------------------------------------------------------------------
@@ -476,6 +477,7 @@ insert into private.setting_definitions (key, value_type, minimum, maximum, defa
 revoke all on
   public.scheduled_jobs, public.sync_job_queue, public.sync_retry_policy, public.sync_error_log, public.sync_progress
   from public, anon, authenticated, service_role;
+revoke all on sequence public.sync_job_queue_id_seq, public.sync_error_log_id_seq from public, anon, authenticated, service_role;
 grant select (
     id, org_id, created_by, job_type, status, phase, priority, run_at, batch_id, entity_type, params, idempotency_key,
     run_as, actor, total_count, done_count, failed_count, error, created_at, started_at, cancel_requested_at, finished_at

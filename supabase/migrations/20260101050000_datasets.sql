@@ -171,7 +171,7 @@ end;
 $$;
 
 -- Registers a table as a dataset. Fields are the columns that authenticated may insert, but for the
--- primary key, the organization and generated ones. Aliases and further rules can then be added to
+-- primary key, the organization, generated ones, and those that begin with _ (names of ours, in plans). Aliases and further rules can then be added to
 -- dataset_fields. For the database administrator alone.
 create function private.register_dataset(
   dataset text,
@@ -276,6 +276,7 @@ begin
     and a.attgenerated = ''
     and a.attidentity <> 'a'
     and a.attname not in (v_id, register_dataset.org_column)
+    and not starts_with(a.attname, '_')
     and has_column_privilege('authenticated', v_table, a.attnum, 'insert');
 
   if (select count(*) from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (v_dataset.key_fields))

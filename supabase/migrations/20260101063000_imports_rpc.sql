@@ -478,7 +478,7 @@ begin
 
   update public.import_batches as b
   set status  = 'staged', -- what was validated is no longer what would run
-      mapping = coalesce(private.normalize_mapping(b.dataset, b.columns, p_mapping), b.mapping),
+      mapping = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
       options = private.normalize_options(b.options || coalesce(p_options, '{}'))
   where b.id = p_import_id;
 end;
