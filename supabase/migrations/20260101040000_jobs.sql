@@ -61,7 +61,7 @@ comment on column public.scheduled_jobs.params is 'What to do. Import jobs: { "i
 comment on column public.scheduled_jobs.actor is 'Whose rights it works with; null for the service. Never changes.';
 comment on column public.scheduled_jobs.claims is 'The verified JWT claims of whoever started it. Never change, never shown to clients.';
 comment on column public.scheduled_jobs.total_count is 'Rows to work on in all its phases.';
-comment on column public.scheduled_jobs.error is 'Why it failed: { code, message, details, hint }.';
+comment on column public.scheduled_jobs.error is 'Why it failed, or is about to when the tasks in flight have ended: { code, message, details, hint }.';
 create index scheduled_jobs_org_id_created_at_idx on public.scheduled_jobs (org_id, created_at desc);
 create index scheduled_jobs_created_by_idx on public.scheduled_jobs (created_by);
 create index scheduled_jobs_job_type_idx on public.scheduled_jobs (job_type);

@@ -33,6 +33,22 @@ begin
 end;
 $$;
 
+-- A task of the job was given up: once no other is in flight, nothing more is written, and the job has failed.
+create function private.end_failing_job(p_job public.scheduled_jobs)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.sync_job_queue as q where q.job_id = p_job.id and q.status = 'running'
+  ) then
+    perform private.end_job(p_job.id, 'failed', p_job.error);
+  end if;
+end;
+$$;
+
 -- The task's work is done: it goes, is counted, and if it was the last the job moves on.
 -- The job's row is updated first and only then the queue looked at: of two tasks that end together,
 -- the second waits here and sees nothing left.
@@ -54,8 +70,17 @@ begin
   where j.id = p_task.job_id
   returning j.* into v_job;
 
-  if v_job.status <> 'running'
-    or exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
+  if v_job.status <> 'running' then
+    return;
+  end if;
+
+  -- Failing: it ends with the last task in flight.
+  if v_job.error is not null then
+    perform private.end_failing_job(v_job);
+    return;
+  end if;
+
+  if exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
     return;
   end if;
 
@@ -95,7 +120,7 @@ begin
     p_error ->> 'message', p_error ->> 'details', p_error ->> 'hint', p_context
   );
 
-  if v_job.status <> 'running' or v_job.cancel_requested_at is not null then
+  if v_job.status <> 'running' or v_job.cancel_requested_at is not null or v_job.error is not null then
     perform private.finish_task(p_task, null);
     return;
   end if;
@@ -106,7 +131,8 @@ begin
     update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
     -- Out of the claim's index, so that a stopped job costs the claim nothing.
     update public.sync_job_queue as q set status = 'held' where q.job_id = v_job.id and q.status = 'pending';
-    perform private.end_job(v_job.id, 'failed', p_error);
+    update public.scheduled_jobs as j set error = p_error where j.id = v_job.id returning j.* into v_job;
+    perform private.end_failing_job(v_job);
     return;
   end if;
 
@@ -267,7 +293,7 @@ begin
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
 
   begin
-    if v_job.status = 'running' and v_job.cancel_requested_at is null then
+    if v_job.status = 'running' and v_job.cancel_requested_at is null and v_job.error is null then
       perform private.assume_claims(v_job.claims);
       execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
       -- Deferred constraints speak here, where they are caught, and not at the commit.
