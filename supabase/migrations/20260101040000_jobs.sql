@@ -111,7 +111,7 @@ create table public.sync_retry_policy (
   retry_classes text[] not null default '{08,40,53,55,57,58,XX}',
 
   constraint sync_retry_policy_max_attempts_check check (max_attempts between 1 and 100),
-  constraint sync_retry_policy_factor_check check (factor >= 1),
+  constraint sync_retry_policy_factor_check check (factor between 1 and 100),
   constraint sync_retry_policy_jitter_check check (jitter between 0 and 1)
 );
 alter table public.sync_retry_policy enable row level security;

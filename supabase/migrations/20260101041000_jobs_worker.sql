@@ -136,11 +136,12 @@ begin
     return;
   end if;
 
-  v_delay := least(
-    v_policy.max_delay,
-    v_policy.base_delay * power(v_policy.factor, p_task.attempts - 1)::double precision
-      * (1 + v_policy.jitter * (2 * random() - 1))::double precision
-  );
+  v_delay := make_interval(secs => least(
+    extract(epoch from v_policy.max_delay)::double precision,
+    extract(epoch from v_policy.base_delay)::double precision
+      * power(v_policy.factor::double precision, least(p_task.attempts - 1, 20))
+      * (1 + v_policy.jitter::double precision * (2 * random() - 1))
+  ));
 
   -- Cancelled, by the clock as a rule: four smaller tasks in place of the same again.
   -- params.whole: its rows are to be applied together or not at all.

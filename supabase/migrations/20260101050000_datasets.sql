@@ -171,7 +171,7 @@ end;
 $$;
 
 -- Registers a table as a dataset. Fields are the columns that authenticated may insert, but for the
--- primary key, the organization, generated ones, and those that begin with _ (names of ours, in plans). Aliases and further rules can then be added to
+-- primary key, the organization, generated and identity ones, and those that begin with _ (names of ours, in plans). Aliases and further rules can then be added to
 -- dataset_fields. For the database administrator alone.
 create function private.register_dataset(
   dataset text,
@@ -266,7 +266,7 @@ begin
     a.attname,
     initcap(replace(a.attname, '_', ' ')),
     format_type(a.atttypid, a.atttypmod),
-    a.attname = any (v_dataset.key_fields) or (a.attnotnull and not a.atthasdef and a.attidentity = ''),
+    a.attname = any (v_dataset.key_fields) or (a.attnotnull and not a.atthasdef),
     private.catalog_rules(v_table, a.attname),
     row_number() over (order by a.attnum)
   from pg_attribute as a
@@ -274,7 +274,7 @@ begin
     and a.attnum > 0
     and not a.attisdropped
     and a.attgenerated = ''
-    and a.attidentity <> 'a'
+    and a.attidentity = ''
     and a.attname not in (v_id, register_dataset.org_column)
     and not starts_with(a.attname, '_')
     and has_column_privilege('authenticated', v_table, a.attnum, 'insert');

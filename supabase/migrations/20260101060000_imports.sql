@@ -234,6 +234,24 @@ create trigger _300_guard_status
   for each row when (old.status is distinct from new.status)
   execute function private.tg_import_batches__guard_status();
 
+-- A key is its person's: without them it may not stand for the service's, nor for that of another who left.
+create function private.tg_import_batches__forget_key()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.idempotency_key := null;
+  return new;
+end;
+$$;
+
+create trigger _100_forget_key
+  before update of initiated_by on public.import_batches
+  for each row when (new.initiated_by is null)
+  execute function private.tg_import_batches__forget_key();
+
 -- Definer: sessions are written by Sluice alone.
 create function private.tg_import_batches__follow_session()
 returns trigger

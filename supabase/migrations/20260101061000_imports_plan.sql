@@ -8,6 +8,8 @@ create table private.import_plans (
   mode             public.import_mode not null,
   target           text not null,
   key_index        text not null,
+  insert_columns   text[] not null,
+  update_columns   text[] not null,
   hash_columns     text[] not null,
   keys_sql         text not null,
   validate_sql     text not null,

@@ -406,6 +406,11 @@ begin
   from pg_attribute as a
   where a.attrelid = v_target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
 
+  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then
+    array(select f.name from unnest(v_fields) as f order by f.number) || v_dataset.org_column else '{}' end;
+  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then
+    array(select f.name from unnest(v_fields) as f where not f.is_key order by f.number) else '{}' end;
+
   v_plan.validate_sql := private.compile_validation(v_target, v_fields, true);
   v_plan.validate_bare_sql := private.compile_validation(v_target, v_fields, false);
   if v_plan.validate_bare_sql = v_plan.validate_sql then

@@ -90,6 +90,16 @@ begin
       end;
   end if;
 
+  if v_batch.row_count > 0 and not exists (
+    select from private.import_rows as r where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'rows of the import have expired',
+      detail  = format('import %s was staged on %s', v_batch.id, v_batch.staged_on),
+      hint    = 'Send the file again.';
+  end if;
+
   if v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
     raise exception using
@@ -355,20 +365,22 @@ as $$
     or left(p_sqlstate, 2) <> all ('{08,0A,25,26,28,2D,40,42,53,54,55,57,58,F0,HV,IM,XX}');
 $$;
 
--- The current role has the right that the plan needs on the table as such.
+-- The current role has the rights that the plan needs on the table as such.
 create function private.has_table_right(p_plan private.import_plans)
 returns boolean
 language sql stable
 security invoker
 set search_path = ''
 as $$
-  select case p_plan.mode
-    when 'delete' then has_table_privilege(current_user, p_plan.target, 'delete')
-    when 'insert' then has_any_column_privilege(current_user, p_plan.target, 'insert')
-    when 'update' then has_any_column_privilege(current_user, p_plan.target, 'update')
-    else has_any_column_privilege(current_user, p_plan.target, 'insert')
-      and has_any_column_privilege(current_user, p_plan.target, 'update')
-  end;
+  select (p_plan.mode <> 'delete' or has_table_privilege(current_user, p_plan.target, 'delete'))
+    and not exists (
+      select from unnest(p_plan.insert_columns) as c
+      where not has_column_privilege(current_user, p_plan.target, c, 'insert')
+    )
+    and not exists (
+      select from unnest(p_plan.update_columns) as c
+      where not has_column_privilege(current_user, p_plan.target, c, 'update')
+    );
 $$;
 
 -- Applies a range with the rights of the current role and claims. The whole range in one merge; if
