@@ -35,15 +35,18 @@ do $body$
 declare
   v_task_id bigint;
   v_go_on   boolean := true;
+  v_naps    integer := 0;
 begin
   perform set_config(''application_name'', ''sluice jobs.work_1'', false);
   while v_go_on and clock_timestamp() < statement_timestamp() + interval ''45 seconds'' loop
     v_task_id := private.claim_task();
     commit;
     if v_task_id is null then
-      perform pg_sleep(0.5);
+      v_naps := v_naps + 1;
+      perform pg_sleep(case when v_naps > 20 then 0.5 else 0.05 end);
       commit;
     else
+      v_naps := 0;
       v_go_on := private.run_task(v_task_id);
       commit;
       perform pg_advisory_unlock(private.task_lock_key(v_task_id));
@@ -57,15 +60,18 @@ do $body$
 declare
   v_task_id bigint;
   v_go_on   boolean := true;
+  v_naps    integer := 0;
 begin
   perform set_config(''application_name'', ''sluice jobs.work_2'', false);
   while v_go_on and clock_timestamp() < statement_timestamp() + interval ''45 seconds'' loop
     v_task_id := private.claim_task();
     commit;
     if v_task_id is null then
-      perform pg_sleep(0.5);
+      v_naps := v_naps + 1;
+      perform pg_sleep(case when v_naps > 20 then 0.5 else 0.05 end);
       commit;
     else
+      v_naps := 0;
       v_go_on := private.run_task(v_task_id);
       commit;
       perform pg_advisory_unlock(private.task_lock_key(v_task_id));
@@ -382,8 +388,10 @@ begin
     if v_job is not null then
       select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
       perform private.require_import_right(v_batch);
-      perform private.cancel_job(v_job);
-      return;
+      if private.cancel_job(v_job) then
+        return;
+      end if;
+      continue; -- it ended meanwhile, and another may have begun
     end if;
 
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
@@ -412,7 +420,7 @@ grant execute on function "private"."cancel_import"(uuid) to "authenticated", "p
 create or replace function private.cancel_job (
   p_job_id uuid
 )
-  returns void
+  returns boolean
   language plpgsql
   set search_path to ''
   AS $function$
@@ -421,7 +429,7 @@ begin
   set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
   where j.id = p_job_id and j.status in ('pending', 'queued', 'running');
   if not found then
-    return;
+    return false;
   end if;
 
   -- Skipped: being claimed at this moment. Its worker sees the request before it does anything.
@@ -435,6 +443,7 @@ begin
   if not exists (select from public.sync_job_queue as q where q.job_id = p_job_id) then
     perform private.end_job(p_job_id, 'cancelled');
   end if;
+  return true;
 end;
 $function$;
 
@@ -969,6 +978,11 @@ begin
   from pg_attribute as a
   where a.attrelid = v_target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
 
+  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then
+    array(select f.name from unnest(v_fields) as f order by f.number) || v_dataset.org_column else '{}' end;
+  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then
+    array(select f.name from unnest(v_fields) as f where not f.is_key order by f.number) else '{}' end;
+
   v_plan.validate_sql := private.compile_validation(v_target, v_fields, true);
   v_plan.validate_bare_sql := private.compile_validation(v_target, v_fields, false);
   if v_plan.validate_bare_sql = v_plan.validate_sql then
@@ -1072,7 +1086,7 @@ begin
         (f.is_required, 'required', 'a value is required',
           format('%s is null', v_value)),
         (f.rules ? 'format', 'invalid_format', private.format_hint(f.rules ->> 'format'),
-          format('%s !~ %L', v_value, private.format_pattern(f.rules ->> 'format'))),
+          private.format_violation(v_value, f.rules ->> 'format')),
         (f.rules ? 'pattern', 'invalid_format', 'not in the expected form',
           format('%s !~ %L', v_value, f.rules ->> 'pattern')),
         (f.rules ? 'one_of', 'not_in_list',
@@ -1550,14 +1564,14 @@ declare
   v_dropped   text[] := '{}';
 begin
   for v_partition in
-    select c.oid::regclass as name
+    select c.oid::regclass::text as name
     from pg_inherits as i
     join pg_class as c on c.oid = i.inhrelid
     where i.inhparent = p_parent
       and substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''([^'']+)''\)')::date <= p_before
   loop
     execute format('drop table %s', v_partition.name);
-    v_dropped := v_dropped || v_partition.name::text;
+    v_dropped := v_dropped || v_partition.name;
   end loop;
   return v_dropped;
 end;
@@ -1583,6 +1597,28 @@ $function$;
 revoke all on function "private"."duplicate_buckets"(public.import_batches) from public;
 
 grant execute on function "private"."duplicate_buckets"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/end_failing_job.sql
+
+create or replace function private.end_failing_job (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if not exists (
+    select from public.sync_job_queue as q where q.job_id = p_job.id and q.status = 'running'
+  ) then
+    perform private.end_job(p_job.id, 'failed', p_job.error);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."end_failing_job"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."end_failing_job"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/end_import_job.sql
 
@@ -1709,7 +1745,7 @@ create or replace function private.enqueue_tasks (
     p_job.id, p_job.org_id, p_task_type, n, least(n + p_chunk, p_to_row),
     case p_job.status when 'queued' then 'held' else 'pending' end::public.task_status,
     p_job.priority, greatest(p_job.run_at, clock_timestamp())
-  from generate_series(p_from_row, p_to_row - 1, p_chunk) as n;
+  from generate_series(p_from_row, greatest(p_to_row - 1, p_from_row), p_chunk) as n;
 $function$;
 
 revoke all on function "private"."enqueue_tasks"(public.scheduled_jobs, text, integer, integer, integer) from public;
@@ -1786,7 +1822,7 @@ begin
     p_error ->> 'message', p_error ->> 'details', p_error ->> 'hint', p_context
   );
 
-  if v_job.status <> 'running' or v_job.cancel_requested_at is not null then
+  if v_job.status <> 'running' or v_job.cancel_requested_at is not null or v_job.error is not null then
     perform private.finish_task(p_task, null);
     return;
   end if;
@@ -1797,15 +1833,17 @@ begin
     update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
     -- Out of the claim's index, so that a stopped job costs the claim nothing.
     update public.sync_job_queue as q set status = 'held' where q.job_id = v_job.id and q.status = 'pending';
-    perform private.end_job(v_job.id, 'failed', p_error);
+    update public.scheduled_jobs as j set error = p_error where j.id = v_job.id returning j.* into v_job;
+    perform private.end_failing_job(v_job);
     return;
   end if;
 
-  v_delay := least(
-    v_policy.max_delay,
-    v_policy.base_delay * power(v_policy.factor, p_task.attempts - 1)::double precision
-      * (1 + v_policy.jitter * (2 * random() - 1))::double precision
-  );
+  v_delay := make_interval(secs => least(
+    extract(epoch from v_policy.max_delay)::double precision,
+    extract(epoch from v_policy.base_delay)::double precision
+      * power(v_policy.factor::double precision, least(p_task.attempts - 1, 20))
+      * (1 + v_policy.jitter::double precision * (2 * random() - 1))
+  ));
 
   -- Cancelled, by the clock as a rule: four smaller tasks in place of the same again.
   -- params.whole: its rows are to be applied together or not at all.
@@ -2074,8 +2112,17 @@ begin
   where j.id = p_task.job_id
   returning j.* into v_job;
 
-  if v_job.status <> 'running'
-    or exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
+  if v_job.status <> 'running' then
+    return;
+  end if;
+
+  -- Failing: it ends with the last task in flight.
+  if v_job.error is not null then
+    perform private.end_failing_job(v_job);
+    return;
+  end if;
+
+  if exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
     return;
   end if;
 
@@ -2118,9 +2165,10 @@ revoke all on function "private"."format_hint"(text) from public;
 
 grant execute on function "private"."format_hint"(text) to "postgres";
 
--- schemas/private/functions/format_pattern.sql
+-- schemas/private/functions/format_violation.sql
 
-create or replace function private.format_pattern (
+create or replace function private.format_violation (
+  p_value  text,
   p_format text
 )
   returns text
@@ -2129,16 +2177,16 @@ create or replace function private.format_pattern (
   set search_path to ''
   AS $function$
   select case p_format
-    when 'email' then '^[^@[:space:]]+@[^@[:space:].]+([.][^@[:space:].]+)+$'
-    when 'url' then '^[hH][tT][tT][pP][sS]?://[^[:space:]/?#]+[^[:space:]]*$'
-    when 'phone' then '^[+]?[0-9(][0-9 ()./-]{4,24}$'
-    when 'uuid' then '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
+    when 'email' then format('%s !~ %L', p_value, '^[^@[:space:]]+@[^@[:space:].]+([.][^@[:space:].]+)+$')
+    when 'url' then format('%s !~ %L', p_value, '^[hH][tT][tT][pP][sS]?://[^[:space:]/?#]+[^[:space:]]*$')
+    when 'phone' then format('(%1$s !~ %2$L or char_length(%1$s) not between 5 and 30)', p_value, '^[+]?[0-9(][0-9 ()./-]+$')
+    when 'uuid' then format('not pg_input_is_valid(%s, ''uuid'')', p_value)
   end;
 $function$;
 
-revoke all on function "private"."format_pattern"(text) from public;
+revoke all on function "private"."format_violation"(text, text) from public;
 
-grant execute on function "private"."format_pattern"(text) to "postgres";
+grant execute on function "private"."format_violation"(text, text) to "postgres";
 
 -- schemas/private/functions/has_table_right.sql
 
@@ -2150,13 +2198,15 @@ create or replace function private.has_table_right (
   stable
   set search_path to ''
   AS $function$
-  select case p_plan.mode
-    when 'delete' then has_table_privilege(current_user, p_plan.target, 'delete')
-    when 'insert' then has_any_column_privilege(current_user, p_plan.target, 'insert')
-    when 'update' then has_any_column_privilege(current_user, p_plan.target, 'update')
-    else has_any_column_privilege(current_user, p_plan.target, 'insert')
-      and has_any_column_privilege(current_user, p_plan.target, 'update')
-  end;
+  select (p_plan.mode <> 'delete' or has_table_privilege(current_user, p_plan.target, 'delete'))
+    and not exists (
+      select from unnest(p_plan.insert_columns) as c
+      where not has_column_privilege(current_user, p_plan.target, c, 'insert')
+    )
+    and not exists (
+      select from unnest(p_plan.update_columns) as c
+      where not has_column_privilege(current_user, p_plan.target, c, 'update')
+    );
 $function$;
 
 revoke all on function "private"."has_table_right"(private.import_plans) from public;
@@ -2895,9 +2945,7 @@ begin
     a.record_id,
     (select jsonb_object_agg(c.name, r.cells[c.position]) from unnest(v_batch.columns) with ordinality as c (name, position)),
     coalesce(w.issues, '[]')
-  from unnest(v_numbers) as n (row_number)
-  join private.import_rows as r
-    on r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number = n.row_number
+  from private.import_rows as r
   left join private.import_outcomes as o
     on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
   left join acted as a on a.row_number = r.row_number
@@ -2909,6 +2957,7 @@ begin
     from private.import_issues as i
     where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number
   ) as w on true
+  where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number = any (v_numbers)
   order by r.row_number;
 end;
 $function$;
@@ -3045,7 +3094,7 @@ begin
     a.attname,
     initcap(replace(a.attname, '_', ' ')),
     format_type(a.atttypid, a.atttypmod),
-    a.attname = any (v_dataset.key_fields) or (a.attnotnull and not a.atthasdef and a.attidentity = ''),
+    a.attname = any (v_dataset.key_fields) or (a.attnotnull and not a.atthasdef),
     private.catalog_rules(v_table, a.attname),
     row_number() over (order by a.attnum)
   from pg_attribute as a
@@ -3053,8 +3102,9 @@ begin
     and a.attnum > 0
     and not a.attisdropped
     and a.attgenerated = ''
-    and a.attidentity <> 'a'
+    and a.attidentity = ''
     and a.attname not in (v_id, register_dataset.org_column)
+    and not starts_with(a.attname, '_')
     and has_column_privilege('authenticated', v_table, a.attnum, 'insert');
 
   if (select count(*) from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (v_dataset.key_fields))
@@ -3191,10 +3241,8 @@ begin
   end;
   v_all := private.join_pieces(v_range.pieces);
 
-  -- Rows refused for want of a right: their own fault only if the actor still has the import's.
-  if exists (select from unnest(v_range.refused) as r where r.sqlstate = '42501') then
-    perform private.require_import_right(v_batch);
-  end if;
+  -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
+  perform private.require_import_right(v_batch);
 
   v_failed := private.failed_row_count(v_batch, p_task.from_row, v_range.reached);
   v_outcome.skipped_rows := array(
@@ -3321,7 +3369,7 @@ begin
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
 
   begin
-    if v_job.status = 'running' and v_job.cancel_requested_at is null then
+    if v_job.status = 'running' and v_job.cancel_requested_at is null and v_job.error is null then
       perform private.assume_claims(v_job.claims);
       execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
       -- Deferred constraints speak here, where they are caught, and not at the commit.
@@ -3358,6 +3406,7 @@ create or replace function private.run_validation (
   language plpgsql
   set search_path to ''
   set enable_nestloop to 'off'
+  set jit to 'off'
   set work_mem to '64MB'
   AS $function$
 declare
@@ -3431,15 +3480,18 @@ do $body$
 declare
   v_task_id bigint;
   v_go_on   boolean := true;
+  v_naps    integer := 0;
 begin
   perform set_config('application_name', 'sluice jobs.work_%s', false);
   while v_go_on and clock_timestamp() < statement_timestamp() + interval '45 seconds' loop
     v_task_id := private.claim_task();
     commit;
     if v_task_id is null then
-      perform pg_sleep(0.5);
+      v_naps := v_naps + 1;
+      perform pg_sleep(case when v_naps > 20 then 0.5 else 0.05 end);
       commit;
     else
+      v_naps := 0;
       v_go_on := private.run_task(v_task_id);
       commit;
       perform pg_advisory_unlock(private.task_lock_key(v_task_id));
@@ -3783,6 +3835,23 @@ revoke all on function "private"."tg_import_batches__follow_session"() from publ
 
 grant execute on function "private"."tg_import_batches__follow_session"() to "postgres";
 
+-- schemas/private/functions/tg_import_batches__forget_key.sql
+
+create or replace function private.tg_import_batches__forget_key()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  new.idempotency_key := null;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__forget_key"() from public;
+
+grant execute on function "private"."tg_import_batches__forget_key"() to "postgres";
+
 -- schemas/private/functions/tg_import_batches__guard_status.sql
 
 create or replace function private.tg_import_batches__guard_status()
@@ -4020,6 +4089,16 @@ begin
       end;
   end if;
 
+  if v_batch.row_count > 0 and not exists (
+    select from private.import_rows as r where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'rows of the import have expired',
+      detail  = format('import %s was staged on %s', v_batch.id, v_batch.staged_on),
+      hint    = 'Send the file again.';
+  end if;
+
   if v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
     raise exception using
@@ -4189,8 +4268,10 @@ begin
       format('coalesce(%s, %L)', p_expression, v_text)
     when v_name = 'prefix' and v_kind = 'string' then format('%L || %s', v_text, p_expression)
     when v_name = 'suffix' and v_kind = 'string' then format('%s || %L', p_expression, v_text)
-    when v_name = 'replace' and jsonb_typeof(v_given -> 'from') = 'string' and jsonb_typeof(v_given -> 'to') = 'string' then
-      format('nullif(replace(%s, %L, %L), '''')', p_expression, v_given ->> 'from', v_given ->> 'to')
+    -- Bounded, so that a row of them cannot swell a cell beyond all memory.
+    when v_name = 'replace' and jsonb_typeof(v_given -> 'from') = 'string' and jsonb_typeof(v_given -> 'to') = 'string'
+      and length(v_given ->> 'to') <= 100 then
+      format('nullif(left(replace(%s, %L, %L), 1048576), '''')', p_expression, v_given ->> 'from', v_given ->> 'to')
     when v_name = 'regex_extract' and v_kind = 'string' then format('substring(%s from %L)', p_expression, v_text)
     when v_name = 'split' and jsonb_typeof(v_given -> 'separator') = 'string' and v_given ->> 'part' ~ '^-?[1-9][0-9]{0,3}$' then
       format('nullif(btrim(split_part(%s, %L, %s)), '''')', p_expression, v_given ->> 'separator', v_given ->> 'part')
@@ -4243,6 +4324,7 @@ create or replace function private.type_class (
   set search_path to ''
   AS $function$
   select case
+    when p_type like '%[]' then 'other'
     when p_type ~ '^(smallint|integer|bigint)$' then 'integer'
     when p_type ~ '^(numeric|real|double precision)' then 'number'
     when p_type = 'date' then 'date'
@@ -4294,11 +4376,11 @@ create or replace function private.type_shape (
   set search_path to ''
   AS $function$
   select case p_type_class
-    when 'integer' then '^[+-]?[0-9]+$'
-    when 'number' then '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$'
-    when 'date' then '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$'
-    when 'timestamp' then '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)? ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$'
-    when 'time' then '^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?$'
+    when 'integer' then '^[-+0-9]+$'
+    when 'number' then '^[-+0-9.eE]+$'
+    when 'date' then '^[0-9][0-9][0-9][0-9]-[-0-9]+$'
+    when 'timestamp' then '^[0-9][0-9][0-9][0-9]-[-0-9]+([T ][0-9:.]+ ?(Z|[+-][0-9:]+)?)?$'
+    when 'time' then '^[0-9]+:[0-9:.]+$'
   end;
 $function$;
 
@@ -4442,7 +4524,7 @@ begin
 
   update public.import_batches as b
   set status  = 'staged', -- what was validated is no longer what would run
-      mapping = coalesce(private.normalize_mapping(b.dataset, b.columns, p_mapping), b.mapping),
+      mapping = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
       options = private.normalize_options(b.options || coalesce(p_options, '{}'))
   where b.id = p_import_id;
 end;
@@ -4594,6 +4676,8 @@ create table "private"."import_plans" (
   "org_id"            uuid                     not null,
   "target"            text                     not null,
   "key_index"         text                     not null,
+  "insert_columns"    text[]                   not null,
+  "update_columns"    text[]                   not null,
   "hash_columns"      text[]                   not null,
   "keys_sql"          text                     not null,
   "validate_sql"      text                     not null,
@@ -5678,6 +5762,12 @@ create index import_batches_org_id_status_idx on public.import_batches using btr
 create index import_batches_receiving_idx on public.import_batches using btree (created_at)
   where (status = 'receiving'::public.import_status);
 
+create trigger _100_forget_key
+  before update of initiated_by on public.import_batches
+  for each row
+  when ((new.initiated_by IS NULL))
+  execute function private.tg_import_batches__forget_key();
+
 create trigger _300_guard_status
   before update of status on public.import_batches
   for each row
@@ -5780,7 +5870,9 @@ create trigger trigger_update_import_session_access
 create policy "import_sessions_select_own" on "public"."import_sessions"
   for select
   to "authenticated"
-  using (((created_by = ( select auth.uid() as uid)) or ((created_by is null) AND (org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))))));
+  using
+    ((((created_by = ( select auth.uid() as uid)) AND (org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids)))) or ((created_by is null) AND (org_id =
+    ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))))));
 
 comment on column "public"."import_sessions"."created_by" is 'The owner; null once their account is gone, then admins see it.';
 
@@ -6184,7 +6276,7 @@ comment on column "public"."scheduled_jobs"."actor" is 'Whose rights it works wi
 
 comment on column "public"."scheduled_jobs"."claims" is 'The verified JWT claims of whoever started it. Never change, never shown to clients.';
 
-comment on column "public"."scheduled_jobs"."error" is 'Why it failed: { code, message, details, hint }.';
+comment on column "public"."scheduled_jobs"."error" is 'Why it failed, or is about to when the tasks in flight have ended: { code, message, details, hint }.';
 
 comment on column "public"."scheduled_jobs"."params" is 'What to do. Import jobs: { "import_id": uuid, … }.';
 
@@ -6532,6 +6624,8 @@ create index sync_job_queue_claim_idx on public.sync_job_queue using btree (org_
 
 create index sync_job_queue_job_id_idx on public.sync_job_queue using btree (job_id);
 
+create index sync_job_queue_org_id_idx on public.sync_job_queue using btree (org_id);
+
 create policy "sync_job_queue_select_admin" on "public"."sync_job_queue"
   for select
   to "authenticated"
@@ -6655,7 +6749,7 @@ create table "public"."sync_retry_policy" (
   "max_delay"     interval not null default '00:01:00'::interval,
   "jitter"        numeric  not null default 0.2,
   "retry_classes" text[]   not null default '{08,40,53,55,57,58,XX}'::text[],
-  constraint "sync_retry_policy_factor_check" check ((factor >= (1)::numeric)),
+  constraint "sync_retry_policy_factor_check" check (((factor >= (1)::numeric) AND (factor <= (100)::numeric))),
   constraint "sync_retry_policy_jitter_check" check (((jitter >= (0)::numeric) AND (jitter <= (1)::numeric))),
   constraint "sync_retry_policy_job_type_fkey" foreign key (job_type) references private.job_types(job_type),
   constraint "sync_retry_policy_max_attempts_check" check (((max_attempts >= 1) AND (max_attempts <= 100))),
