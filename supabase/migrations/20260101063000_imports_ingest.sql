@@ -1,0 +1,446 @@
+-- How an import begins: its making, the upload's own functions, and the document that tells of it.
+-- Needs: imports_plan, imports_tasks.
+-- Exposes: create_import to clients; the ingest functions to the upload's connection.
+
+-- Documents ---------------------------------------------------------------------------------------
+
+create function private.describe_job(p_job public.scheduled_jobs)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', p_job.id, 'job_type', p_job.job_type, 'status', p_job.status, 'phase', p_job.phase,
+    'import_id', p_job.batch_id, 'total', p_job.total_count, 'done', p_job.done_count, 'failed', p_job.failed_count,
+    'error', p_job.error, 'created_at', p_job.created_at, 'started_at', p_job.started_at, 'finished_at', p_job.finished_at
+  );
+$$;
+
+-- The batch, if the caller may see it. PT404 also where it is another organization's.
+create function private.find_import(p_import_id uuid)
+returns public.import_batches
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = p_import_id
+    and b.org_id in (select private.org_ids('viewer'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import not found';
+  end if;
+  return v_batch;
+end;
+$$;
+
+-- What became of an import's rows so far: the sum of its chunks, so that no counter is contended.
+-- Definer: outcomes are closed. Zero for those who may not see the import.
+create function private.outcome_counts(
+  p_batch public.import_batches,
+  out inserted bigint, out updated bigint, out unchanged bigint, out deleted bigint, out refused bigint
+)
+language sql stable
+security definer
+set search_path = ''
+as $$
+  select
+    coalesce(sum(o.inserted_count), 0), coalesce(sum(o.updated_count), 0), coalesce(sum(o.unchanged_count), 0),
+    coalesce(sum(o.deleted_count), 0), coalesce(sum(o.refused_count), 0)
+  from private.import_outcomes as o
+  join public.import_batches as b on b.id = o.batch_id and b.org_id in (select private.org_ids('viewer'))
+  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id;
+$$;
+
+-- The document of an import that the caller may see. Definer: the job's row holds claims, which no client may read.
+create function private.describe_import(p_import_id uuid)
+returns jsonb
+language plpgsql stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_batch    public.import_batches := private.find_import(p_import_id);
+  v_job      public.scheduled_jobs;
+  v_counts   record;
+  v_invalid  integer := coalesce(v_batch.invalid_count, 0);
+  v_skipped  integer := coalesce(v_batch.skipped_count, 0);
+  v_progress jsonb;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.batch_id = v_batch.id
+  order by j.created_at desc, j.id
+  limit 1;
+
+  select c.* into v_counts from private.outcome_counts(v_batch) as c;
+
+  select jsonb_build_object(
+    'total', p.total_items, 'processed', p.processed_count, 'failed', p.failed_count,
+    'elapsed_seconds', p.elapsed_seconds, 'items_per_minute', p.speed_items_per_min, 'eta_seconds', p.eta_seconds)
+  into v_progress
+  from public.sync_progress as p
+  where p.org_id = v_batch.org_id and p.sync_id = v_job.id::text;
+
+  return jsonb_build_object(
+    'id', v_batch.id, 'org_id', v_batch.org_id, 'dataset', v_batch.dataset, 'mode', v_batch.mode,
+    'source', v_batch.source, 'status', v_batch.status, 'file_name', v_batch.file_name,
+    'row_count', v_batch.row_count, 'byte_size', v_batch.byte_size, 'content_hash', v_batch.content_hash,
+    'columns', v_batch.columns, 'format', v_batch.format, 'sample', v_batch.sample,
+    'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'options', v_batch.options,
+    'counts', jsonb_build_object(
+      'rows', v_batch.row_count,
+      'valid', v_batch.row_count - v_invalid - v_skipped,
+      'failed', v_invalid + v_counts.refused,
+      'skipped', v_skipped,
+      'inserted', v_counts.inserted,
+      'updated', v_counts.updated,
+      'unchanged', v_counts.unchanged,
+      'deleted', v_counts.deleted,
+      'pending', v_batch.row_count - v_invalid - v_skipped - v_counts.refused
+        - v_counts.inserted - v_counts.updated - v_counts.unchanged - v_counts.deleted
+    ),
+    'issues', v_batch.issue_counts,
+    'error', v_batch.error,
+    'progress', v_progress,
+    'job', case when v_job.id is not null then private.describe_job(v_job) end,
+    'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
+    'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
+  );
+end;
+$$;
+
+-- Creating ----------------------------------------------------------------------------------------
+
+-- Definer: batches and sessions are written by Sluice alone. Authorises first.
+create function private.create_import(
+  p_dataset text, p_mode text, p_org_id uuid, p_file_name text, p_source text, p_mapping jsonb, p_options jsonb,
+  p_idempotency_key text
+)
+returns jsonb
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_org_id  uuid := p_org_id;
+  v_dataset public.datasets;
+  v_mode    public.import_mode;
+  v_batch   public.import_batches;
+begin
+  if v_org_id is null and not private.is_service_caller() then
+    v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
+  end if;
+  if v_org_id is null then
+    raise exception using
+      errcode = '22023',
+      message = 'organization is required',
+      hint    = 'Name org_id: the caller belongs to no organization.';
+  end if;
+  -- A stranger learns nothing of what the organization has, so this comes first.
+  if not exists (select from private.org_ids('viewer') as o (id) where o.id = v_org_id) then
+    raise exception using errcode = 'PT404', message = 'organization not found';
+  end if;
+
+  select d.* into v_dataset from public.datasets as d where d.key = p_dataset;
+  if not found then
+    raise exception using
+      errcode = '22023',
+      message = 'dataset is unknown',
+      detail  = format('no dataset %s', to_json(p_dataset)),
+      hint    = format('Datasets are: %s.', (select string_agg(d.key, ', ' order by d.position) from public.datasets as d));
+  end if;
+
+  if p_mode is null then
+    v_mode := case when 'upsert' = any (v_dataset.allowed_modes) then 'upsert' else v_dataset.allowed_modes[1] end;
+  elsif p_mode = any (v_dataset.allowed_modes::text[]) then
+    v_mode := p_mode;
+  else
+    raise exception using
+      errcode = '22023',
+      message = 'mode is not allowed',
+      detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
+      hint    = format('Allowed are: %s.', array_to_string(v_dataset.allowed_modes, ', '));
+  end if;
+  perform private.require_org_role(v_org_id, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role);
+
+  if p_idempotency_key is not null then
+    select b.* into v_batch
+    from public.import_batches as b
+    where b.org_id = v_org_id
+      and b.initiated_by is not distinct from auth.uid()
+      and b.idempotency_key = p_idempotency_key;
+    if found then
+      if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and v_batch.created_at < now() - interval '10 seconds' then
+        perform private.fail_upload(v_batch.id); -- its upload is gone: the key is free again
+      elsif v_batch.status = 'receiving' or (v_batch.dataset, v_batch.mode) is distinct from (p_dataset, v_mode) then
+        raise exception using
+          errcode = 'PT409',
+          message = 'idempotency key is in use',
+          detail  = format('import %s is %s, dataset %s, mode %s', v_batch.id, v_batch.status, v_batch.dataset, v_batch.mode),
+          hint    = 'Wait for that upload to end, or use another key for another request.';
+      else
+        return private.describe_import(v_batch.id) || '{"replayed": true}';
+      end if;
+    end if;
+  end if;
+
+  insert into public.import_batches (org_id, dataset, mode, source, file_name, mapping, options, initiated_by, idempotency_key)
+  values (
+    v_org_id, p_dataset, v_mode, p_source, p_file_name,
+    case when p_mapping is not null then private.normalize_mapping(p_dataset, null, p_mapping) end,
+    private.normalize_options(p_options), auth.uid(), p_idempotency_key
+  )
+  returning * into v_batch;
+
+  if auth.uid() is not null then
+    insert into public.import_sessions (org_id, created_by, file_name, batch_id)
+    values (v_org_id, auth.uid(), p_file_name, v_batch.id);
+  end if;
+  return private.describe_import(v_batch.id);
+end;
+$$;
+
+create function public.create_import(
+  dataset text,
+  mode text default null,
+  org_id uuid default null,
+  file_name text default null,
+  source text default 'api',
+  mapping jsonb default null,
+  options jsonb default '{}',
+  idempotency_key text default null
+)
+returns jsonb
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select private.create_import(
+    create_import.dataset, create_import.mode, create_import.org_id, create_import.file_name, create_import.source,
+    create_import.mapping, create_import.options, create_import.idempotency_key
+  );
+$$;
+comment on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text) is
+  'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key '
+  'was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. '
+  'Errors: 22023 (dataset, mode, mapping, options), 42501, PT404, PT409 (key in use).';
+
+-- The upload --------------------------------------------------------------------------------------
+-- Called over a direct connection that has become sluice_ingest. All of them are definer: that role may
+-- add rows and issues, and nothing else.
+
+create function private.ingest_lock_key(p_import_id uuid)
+returns bigint
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select hashtextextended('imports.ingest:' || p_import_id, 0);
+$$;
+
+-- The upload's transaction is alive: it holds the lock.
+create function private.is_receiving(p_import_id uuid)
+returns boolean
+language sql stable
+security definer
+set search_path = ''
+as $$
+  select exists (
+    select from pg_locks as l
+    where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+      and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+      and (l.classid::bigint << 32 | l.objid::bigint) = private.ingest_lock_key(p_import_id)
+  );
+$$;
+
+create function private.ingest_limits()
+returns jsonb
+language sql stable
+security definer
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'max_request_bytes', private.setting('imports.max_request_bytes'),
+    'max_columns', private.setting('imports.max_columns'),
+    'max_cell_bytes', private.setting('imports.max_cell_bytes'),
+    'max_rows', private.setting('imports.max_rows')
+  );
+$$;
+
+-- The mapping that an upload with these columns gets: the given one, checked, else the suggested one.
+create function private.initial_mapping(p_batch public.import_batches, p_columns text[], p_suggested jsonb)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when p_batch.mapping is not null then private.normalize_mapping(p_batch.dataset, p_columns, p_batch.mapping)
+    else private.normalize_mapping(p_batch.dataset, p_columns, coalesce(
+      (select jsonb_object_agg(s.key, s.value -> 'column') from jsonb_each(p_suggested) as s), '{}'))
+  end;
+$$;
+
+-- As soon as the header is known: what cannot go well fails before the rows are read. With
+-- p_review = false that includes a required field that no column fills.
+create function private.begin_ingest(p_import_id uuid, p_columns text[], p_review boolean)
+returns table (staged_on date, max_rows bigint, max_cell_bytes integer, max_columns integer)
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_batch   public.import_batches;
+  v_mapping jsonb;
+begin
+  perform pg_advisory_xact_lock(private.ingest_lock_key(p_import_id));
+
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import does not await a file',
+      detail  = format('import %s', p_import_id),
+      hint    = 'Start a new import.';
+  end if;
+
+  if cardinality(p_columns) > private.setting('imports.max_columns', v_batch.org_id)::integer then
+    raise exception using
+      errcode = 'PT413',
+      message = 'file has too many columns',
+      detail  = format('%s columns', cardinality(p_columns)),
+      hint    = format('At most %s are allowed.', private.setting('imports.max_columns', v_batch.org_id));
+  end if;
+
+  v_mapping := private.initial_mapping(v_batch, p_columns, private.suggest_mapping(v_batch.dataset, p_columns));
+  if not p_review then
+    perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
+  end if;
+
+  return query select
+    v_batch.staged_on,
+    private.setting('imports.max_rows', v_batch.org_id)::bigint,
+    private.setting('imports.max_cell_bytes', v_batch.org_id)::integer,
+    private.setting('imports.max_columns', v_batch.org_id)::integer;
+end;
+$$;
+
+create function private.finish_ingest(
+  p_import_id uuid, p_columns text[], p_row_count integer, p_byte_size bigint, p_content_hash text, p_sample jsonb, p_format jsonb
+)
+returns void
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_batch     public.import_batches;
+  v_suggested jsonb;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = p_import_id and b.status = 'receiving'
+  for update;
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import does not await a file',
+      detail  = format('import %s', p_import_id),
+      hint    = 'Start a new import.';
+  end if;
+
+  -- The log says who: the direct connection carries no claims.
+  perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
+  v_suggested := private.suggest_mapping(v_batch.dataset, p_columns);
+
+  update public.import_batches as b
+  set status            = 'staged',
+      columns           = p_columns,
+      row_count         = p_row_count,
+      byte_size         = p_byte_size,
+      content_hash      = p_content_hash,
+      sample            = p_sample,
+      format            = p_format,
+      suggested_mapping = v_suggested,
+      mapping           = private.initial_mapping(v_batch, p_columns, v_suggested)
+  where b.id = p_import_id;
+end;
+$$;
+
+-- The request was wrong: the import never was.
+create function private.discard_ingest(p_import_id uuid)
+returns void
+language sql volatile
+security definer
+set search_path = ''
+as $$
+  delete from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
+$$;
+
+-- The upload broke off. Its transaction is gone, so no row stays; its idempotency key is free again.
+create function private.fail_ingest(p_import_id uuid, p_error jsonb)
+returns void
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.assume_claims(jsonb_build_object('sub', b.initiated_by))
+  from public.import_batches as b where b.id = p_import_id;
+
+  update public.import_batches as b
+  set status = 'failed', error = p_error, idempotency_key = null
+  where b.id = p_import_id and b.status = 'receiving';
+end;
+$$;
+
+create function private.fail_upload(p_import_id uuid)
+returns void
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select private.fail_ingest(p_import_id, jsonb_build_object(
+    'code', 'upload_interrupted',
+    'message', 'the upload broke off',
+    'details', 'no row of it was kept',
+    'hint', 'Send the file again.'
+  ));
+$$;
+
+-- Uploads whose process died without a word; returns how many. For maintenance.
+create function private.fail_interrupted_uploads()
+returns bigint
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select count(private.fail_upload(b.id))
+  from public.import_batches as b
+  where b.status = 'receiving'
+    and b.created_at < now() - interval '1 minute' -- the time between create_import and begin_ingest
+    and not private.is_receiving(b.id);
+$$;
+
+-- Grants ------------------------------------------------------------------------------------------
+
+revoke all on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text)
+  to authenticated, service_role;
+
+revoke all on all functions in schema private from public;
+grant execute on function
+  private.create_import(text, text, uuid, text, text, jsonb, jsonb, text), private.find_import(uuid),
+  private.describe_import(uuid), private.outcome_counts(public.import_batches)
+  to authenticated, service_role;
+grant execute on function
+  private.ingest_limits(), private.begin_ingest(uuid, text[], boolean),
+  private.finish_ingest(uuid, text[], integer, bigint, text, jsonb, jsonb),
+  private.discard_ingest(uuid), private.fail_ingest(uuid, jsonb)
+  to sluice_ingest;
