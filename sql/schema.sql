@@ -458,17 +458,10 @@ create or replace function private.cancel_overdue_tasks()
   language sql
   set search_path to ''
   AS $function$
-  select count(*) filter (where pg_cancel_backend(l.pid))
+  select count(*) filter (where pg_cancel_backend(q.claimed_by))
   from public.sync_job_queue as q
-  cross join lateral (select private.task_lock_key(q.id) as key) as k
-  join pg_locks as l
-    on l.locktype = 'advisory'
-    and l.objsubid = 1
-    and l.granted
-    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-    and l.pid = q.claimed_by
-    and (l.classid::bigint << 32 | l.objid::bigint) = k.key
   where q.status = 'running'
+    and private.lock_holder(private.task_lock_key(q.id)) = q.claimed_by
     and q.claimed_at < clock_timestamp() - make_interval(secs => private.setting('jobs.task_seconds')::integer);
 $function$;
 
@@ -2321,12 +2314,7 @@ create or replace function private.is_receiving (
   security definer
   set search_path to ''
   AS $function$
-  select exists (
-    select from pg_locks as l
-    where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-      and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-      and (l.classid::bigint << 32 | l.objid::bigint) = private.ingest_lock_key(p_import_id)
-  );
+  select private.lock_holder(private.ingest_lock_key(p_import_id)) is not null;
 $function$;
 
 revoke all on function "private"."is_receiving"(uuid) from public;
@@ -2424,6 +2412,29 @@ $function$;
 revoke all on function "private"."join_pieces"(private.applied_piece[]) from public;
 
 grant execute on function "private"."join_pieces"(private.applied_piece[]) to "postgres";
+
+-- schemas/private/functions/lock_holder.sql
+
+create or replace function private.lock_holder (
+  p_key bigint
+)
+  returns integer
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select l.pid
+  from pg_locks as l
+  where l.locktype = 'advisory'
+    and l.objsubid = 1 -- of one bigint, whose halves are the next two
+    and (l.classid::bigint << 32 | l.objid::bigint) = p_key
+    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+    and l.granted;
+$function$;
+
+revoke all on function "private"."lock_holder"(bigint) from public;
+
+grant execute on function "private"."lock_holder"(bigint) to "postgres";
 
 -- schemas/private/functions/log_activity.sql
 

@@ -206,6 +206,24 @@ begin
 end;
 $$;
 
+-- Locks -------------------------------------------------------------------------------------------
+
+-- The process that holds an advisory lock with this key in this database; null: nobody.
+create function private.lock_holder(p_key bigint)
+returns integer
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select l.pid
+  from pg_locks as l
+  where l.locktype = 'advisory'
+    and l.objsubid = 1 -- of one bigint, whose halves are the next two
+    and (l.classid::bigint << 32 | l.objid::bigint) = p_key
+    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+    and l.granted;
+$$;
+
 -- Shared triggers ---------------------------------------------------------------------------------
 
 create function private.tg__touch_updated_at()

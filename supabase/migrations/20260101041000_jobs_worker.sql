@@ -357,17 +357,10 @@ language sql volatile
 security invoker
 set search_path = ''
 as $$
-  select count(*) filter (where pg_cancel_backend(l.pid))
+  select count(*) filter (where pg_cancel_backend(q.claimed_by))
   from public.sync_job_queue as q
-  cross join lateral (select private.task_lock_key(q.id) as key) as k
-  join pg_locks as l
-    on l.locktype = 'advisory'
-    and l.objsubid = 1
-    and l.granted
-    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-    and l.pid = q.claimed_by
-    and (l.classid::bigint << 32 | l.objid::bigint) = k.key
   where q.status = 'running'
+    and private.lock_holder(private.task_lock_key(q.id)) = q.claimed_by
     and q.claimed_at < clock_timestamp() - make_interval(secs => private.setting('jobs.task_seconds')::integer);
 $$;
 

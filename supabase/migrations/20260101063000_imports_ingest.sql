@@ -250,12 +250,7 @@ language sql stable
 security definer
 set search_path = ''
 as $$
-  select exists (
-    select from pg_locks as l
-    where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-      and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-      and (l.classid::bigint << 32 | l.objid::bigint) = private.ingest_lock_key(p_import_id)
-  );
+  select private.lock_holder(private.ingest_lock_key(p_import_id)) is not null;
 $$;
 
 create function private.ingest_limits()

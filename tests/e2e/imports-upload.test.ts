@@ -492,8 +492,7 @@ describe('an upload that breaks off', () => {
   it('because the database lost the session leaves a failed import too, and the next one goes well', async () => {
     const { id, abandon, answered } = await beginUpload()
     await sql`
-      select pg_terminate_backend(l.pid) from pg_locks as l
-      where l.locktype = 'advisory' and (l.classid::bigint << 32 | l.objid::bigint) = private.ingest_lock_key(${id})`
+      select pg_terminate_backend(private.lock_holder(private.ingest_lock_key(${id})))`
     expect(await failedWith(id)).toBe('XX000')
     expect(await stagedRows(id)).toEqual([])
     expect(await answered).toBe(500)
