@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { LiteConnection } from './library.ts'
+import type { LiteConnection } from './lite-connection.ts'
 
 /** What PostgreSQL said about the request at hand, since the library forgets most of it on the way out. */
 type Refusal = { error?: DatabaseError; role?: string }

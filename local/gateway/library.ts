@@ -1,10 +1,10 @@
 import './hush.ts'
 import { App, type Connection, setExperimental } from '@supabase/lite'
 import { createPostgresConnection } from '@supabase/lite/postgres'
-import type { Kysely } from 'kysely'
-import type { Options, PostgresType, Sql } from 'postgres'
+import type { Options, PostgresType } from 'postgres'
 import { connections } from './connections.ts'
 import { answerAsPostgrest, noteErrors } from './errors.ts'
+import type { LiteConnection } from './lite-connection.ts'
 import { alwaysTakeRole, readRoleLimits, setSessionAsPostgrest } from './sessions.ts'
 import { answerInPart, renameSignedUrl, unwrapUpload } from './storage-requests.ts'
 import { storedFiles } from './stored-files.ts'
@@ -13,25 +13,6 @@ import { valueTypes } from './value-types.ts'
 
 /** The keys of a stack. */
 export type Keys = { jwtSecret: string; publishableKey: string; secretKey: string }
-
-/** The library's connection with the members that the corrections touch. Private ones: its version is pinned. */
-export type LiteConnection = {
-  kysely: Kysely<unknown>
-  driver: Sql
-  rlsState: string
-  applyJwtSessionContext(transaction: Kysely<unknown>, vars: RequestVars): Promise<void>
-  withContext<T>(
-    vars: RequestVars | undefined,
-    work: (db: Kysely<unknown>) => Promise<T>,
-    options?: object,
-  ): Promise<T>
-  clearSchemaCache(): Promise<void>
-}
-
-type RequestVars = {
-  auth?: { role?: string; uid?: unknown; jwt?: object }
-  storage?: { operation?: unknown }
-}
 
 /** `/rest/v1`, `/auth/v1` and `/storage/v1` over a database. */
 export type Lite = {

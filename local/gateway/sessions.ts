@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { LiteConnection } from './library.ts'
+import type { LiteConnection } from './lite-connection.ts'
 
 /**
  * Makes the library take the caller's role for every request.
