@@ -74,6 +74,11 @@ create trigger _500_create_profile
   after insert on auth.users
   for each row execute function private.tg_auth_users__create_profile();
 
+-- Who signed up before Sluice came.
+insert into public.profiles (id, email, full_name, avatar_url)
+select u.id, u.email, u.raw_user_meta_data ->> 'full_name', u.raw_user_meta_data ->> 'avatar_url'
+from auth.users as u;
+
 -- Definer: as above.
 create function private.tg_auth_users__copy_email()
 returns trigger
