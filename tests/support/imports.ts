@@ -169,7 +169,7 @@ export async function until<T>(
 }
 
 /** The server went away or is starting. */
-export function isConnectionLost(cause: unknown): boolean {
+function isConnectionLost(cause: unknown): boolean {
   const { code = '' } = cause as { code?: string }
-  return /^(57P0[123]|08...|CONNECTION_.*|ECONN.*|EPIPE)$/.test(code)
+  return /^(57P0[123]|08[0-9A-Z]{3}|CONNECT_TIMEOUT|CONNECTION_.*|ECONN.*|EPIPE)$/.test(code)
 }
