@@ -593,7 +593,9 @@ begin
   end if;
 
   source := case cardinality(v_columns)
-    when 0 then 'null::text'
+    -- Null, but not a constant: what is made of it must be computed row by row, where it can be a row's
+    -- issue. Folded into the plan a default that does not fit its field would refuse the whole statement.
+    when 0 then 'nullif(r.cells[1], r.cells[1])'
     when 1 then private.cell_expression(p_columns, v_columns[1])
     else format('nullif(concat_ws(%L, %s), '''')', v_separator,
       (select string_agg(private.cell_expression(p_columns, c), ', ') from unnest(v_columns) as c))

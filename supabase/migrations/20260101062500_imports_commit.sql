@@ -99,7 +99,7 @@ language sql immutable
 security invoker
 set search_path = ''
 as $$
-  select p_sqlstate = '42501'
+  select p_sqlstate in ('42501', '54000') -- row security; too long for an index
     or left(p_sqlstate, 2) <> all ('{08,0A,25,26,28,2D,40,42,53,54,55,57,58,F0,HV,IM,XX}');
 $$;
 
@@ -306,6 +306,16 @@ begin
 
   -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
   perform private.require_import_right(v_batch);
+
+  -- A trigger of the statement refuses windows without a valid row as well: those rows have their fate already.
+  if v_range.refused is not null then
+    v_range.refused := nullif(array(
+      select r
+      from unnest(v_range.refused) as r
+      join private.valid_rows(v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached) as v on v.row_number = r.row_number
+      order by r.row_number
+    ), '{}');
+  end if;
 
   v_failed := private.failed_row_count(v_batch, p_task.from_row, v_range.reached);
   v_outcome.skipped_rows := array(

@@ -384,6 +384,8 @@ language plpgsql volatile
 security definer
 set search_path = ''
 as $$
+declare
+  v_claims text := nullif(current_setting('request.jwt.claims', true), '');
 begin
   perform private.assume_claims(jsonb_build_object('sub', b.initiated_by))
   from public.import_batches as b where b.id = p_import_id;
@@ -391,6 +393,8 @@ begin
   update public.import_batches as b
   set status = 'failed', error = p_error, idempotency_key = null
   where b.id = p_import_id and b.status = 'receiving';
+
+  perform private.assume_claims(v_claims::jsonb); -- the caller may go on with another import
 end;
 $$;
 

@@ -50,6 +50,7 @@ create table public.products (
   constraint products_org_id_barcode_key unique (org_id, barcode),
   constraint products_sku_check check (length(sku) <= 100),
   constraint products_name_check check (length(name) <= 200),
+  constraint products_barcode_check check (length(barcode) <= 100),
   constraint products_unit_price_check check (unit_price >= 0),
   constraint products_currency_check check (currency ~ '^[A-Z]{3}$'),
   constraint products_weight_kg_check check (weight_kg >= 0)

@@ -121,7 +121,7 @@ select results_eq(
     ('description', 'text', false, '{}'), ('category', 'text', false, '{}'),
     ('unit_price', 'numeric(12,2)', true, '{"min": 0}'), ('currency', 'text', false, '{"pattern": "^[A-Z]{3}$"}'),
       ('weight_kg', 'numeric(10,3)', false, '{"min": 0}'),
-    ('barcode', 'text', false, '{"unique_in_file": true}'), ('is_active', 'boolean', false, '{}') $$,
+    ('barcode', 'text', false, '{"max_length": 100, "unique_in_file": true}'), ('is_active', 'boolean', false, '{}') $$,
       'so can products');
 select is_empty(
   $$ select f.dataset, a from public.dataset_fields as f cross join unnest(f.aliases) as a

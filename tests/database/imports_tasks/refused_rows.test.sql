@@ -1,6 +1,6 @@
 -- Rows that only the table can refuse: triggers, other unique keys, deferred constraints, CHECKs that raise.
 begin;
-select plan(37);
+select plan(41);
 select tests.set_up_actors();
 
 create function private.raise_text(p_value integer) returns boolean language plpgsql immutable set search_path = '' as $$
@@ -201,8 +201,33 @@ select is(
   '{f,t,t,t,t,t,t,t,t}', 'data, integrity and raised errors are the row''s fault');
 select is(
   (select bool_or(private.is_row_error(c))
-   from unnest('{08006,25006,26000,28000,2D000,40001,40P01,42P01,42703,53300,54000,55P03,57014,57P01,58030,F0000,IM001,XX000}'::text[]) as c),
+   from unnest('{08006,25006,26000,28000,2D000,40001,40P01,42P01,42703,53300,54001,55P03,57014,57P01,58030,F0000,IM001,XX000}'::text[]) as c),
   false, 'connections, conflicts, resources, cancellations and faults of the system are not');
+
+-- A constant that does not fit its field fails its rows, and is not folded into the merge of the others.
+select tests.keep('constant', tests.stage_import('customers', '{external_id,name}', '[["K1", "One"], ["K2", "Two"]]',
+  p_mapping => '{"external_id": "external_id", "name": "name", "credit_limit": {"default": "abc"}}'));
+select is(tests.run_import(tests.kept('constant')), 'completed', 'a constant that does not fit is no error of the import');
+select is(tests.counts(tests.kept('constant')), '{"rows": 2, "failed": 2}', 'each row fails for it once');
+
+-- Too long for an index: the table cannot say so before.
+reset role;
+create table public.tags (
+  id     uuid primary key default gen_random_uuid(),
+  org_id uuid not null references public.organization (id),
+  name   text not null,
+  unique (org_id, name)
+);
+alter table public.tags enable row level security;
+create policy tags_all on public.tags to authenticated using (org_id = any (array(select private.org_ids('member'))));
+grant select, insert, update on public.tags to authenticated;
+select private.register_dataset('tags', 'public.tags', '{name}');
+select tests.act_as('max');
+select tests.keep('tags', tests.stage_import('tags', '{name}', (
+  select jsonb_agg(jsonb_build_array(t)) from unnest(array['short', (
+    select string_agg(md5(n::text), '') from generate_series(1, 600) as n), 'brief']) as t)));
+select is(tests.run_import(tests.kept('tags')), 'completed', 'a value too long for an index is no error of the import');
+select is(tests.counts(tests.kept('tags')), '{"rows": 3, "valid": 3, "failed": 1, "inserted": 2}', 'it costs its row alone');
 
 select * from finish();
 rollback;
