@@ -55,6 +55,12 @@ describe('columns', () => {
     expect(columnNames(['column_2', ''])).toEqual(['column_2', 'column_2_2'])
   })
 
+  it('gives names to a header that repeats one a hundred thousand times', () => {
+    const names = columnNames(Array.from({ length: 100_000 }, () => 'a'))
+    expect(names[99_999]).toBe('a_100000')
+    expect(new Set(names).size).toBe(100_000)
+  })
+
   it('numbers those of a file without a header', () => {
     expect(numberedColumns(2)).toEqual(['column_1', 'column_2'])
   })
