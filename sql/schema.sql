@@ -1756,6 +1756,8 @@ create or replace function private.fail_ingest (
   security definer
   set search_path to ''
   AS $function$
+declare
+  v_claims text := nullif(current_setting('request.jwt.claims', true), '');
 begin
   perform private.assume_claims(jsonb_build_object('sub', b.initiated_by))
   from public.import_batches as b where b.id = p_import_id;
@@ -1763,6 +1765,8 @@ begin
   update public.import_batches as b
   set status = 'failed', error = p_error, idempotency_key = null
   where b.id = p_import_id and b.status = 'receiving';
+
+  perform private.assume_claims(v_claims::jsonb); -- the caller may go on with another import
 end;
 $function$;
 
@@ -1952,7 +1956,9 @@ begin
   end if;
 
   source := case cardinality(v_columns)
-    when 0 then 'null::text'
+    -- Null, but not a constant: what is made of it must be computed row by row, where it can be a row's
+    -- issue. Folded into the plan a default that does not fit its field would refuse the whole statement.
+    when 0 then 'nullif(r.cells[1], r.cells[1])'
     when 1 then private.cell_expression(p_columns, v_columns[1])
     else format('nullif(concat_ws(%L, %s), '''')', v_separator,
       (select string_agg(private.cell_expression(p_columns, c), ', ') from unnest(v_columns) as c))
@@ -2331,7 +2337,7 @@ create or replace function private.is_row_error (
   immutable
   set search_path to ''
   AS $function$
-  select p_sqlstate = '42501'
+  select p_sqlstate in ('42501', '54000') -- row security; too long for an index
     or left(p_sqlstate, 2) <> all ('{08,0A,25,26,28,2D,40,42,53,54,55,57,58,F0,HV,IM,XX}');
 $function$;
 
@@ -3254,6 +3260,16 @@ begin
 
   -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
   perform private.require_import_right(v_batch);
+
+  -- A trigger of the statement refuses windows without a valid row as well: those rows have their fate already.
+  if v_range.refused is not null then
+    v_range.refused := nullif(array(
+      select r
+      from unnest(v_range.refused) as r
+      join private.valid_rows(v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached) as v on v.row_number = r.row_number
+      order by r.row_number
+    ), '{}');
+  end if;
 
   v_failed := private.failed_row_count(v_batch, p_task.from_row, v_range.reached);
   v_outcome.skipped_rows := array(
@@ -5969,6 +5985,7 @@ create table "public"."products" (
   "is_active"   boolean                  not null default true,
   "created_at"  timestamp with time zone not null default now(),
   "updated_at"  timestamp with time zone not null default now(),
+  constraint "products_barcode_check" check ((length(barcode) <= 100)),
   constraint "products_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
   constraint "products_name_check" check ((length(name) <= 200)),
   constraint "products_org_id_barcode_key" unique (org_id, barcode),
