@@ -42,6 +42,7 @@ create table public.scheduled_jobs (
   total_count         integer not null default 0,
   done_count          integer not null default 0,
   failed_count        integer not null default 0,
+  result              jsonb,
   error               jsonb,
   created_at          timestamptz not null default clock_timestamp(),
   started_at          timestamptz,
@@ -61,6 +62,7 @@ comment on column public.scheduled_jobs.params is 'What to do. Import jobs: { "i
 comment on column public.scheduled_jobs.actor is 'Whose rights it works with; null for the service. Never changes.';
 comment on column public.scheduled_jobs.claims is 'The verified JWT claims of whoever started it. Never change, never shown to clients.';
 comment on column public.scheduled_jobs.total_count is 'Rows to work on in all its phases.';
+comment on column public.scheduled_jobs.result is 'What came of it, where its type says more than the counts do.';
 comment on column public.scheduled_jobs.error is 'Why it failed, or is about to when the tasks in flight have ended: { code, message, details, hint }.';
 create index scheduled_jobs_org_id_created_at_idx on public.scheduled_jobs (org_id, created_at desc);
 create index scheduled_jobs_created_by_idx on public.scheduled_jobs (created_by);
@@ -335,6 +337,17 @@ create trigger _100_take_actor
   before insert on public.scheduled_jobs
   for each row execute function private.tg_scheduled_jobs__take_actor();
 
+-- Held to the end of the transaction by whoever starts, stops or ends a job of the organization, so that
+-- its jobs can be counted. Taken after the rows of one's own job and batch, and before nobody else's.
+create function private.lock_organization(p_org_id uuid)
+returns void
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select pg_advisory_xact_lock(hashtextextended('jobs.organization:' || p_org_id, 0));
+$$;
+
 -- An organization runs so many jobs at once; the others queue. Definer: counts every job of the organization.
 create function private.tg_scheduled_jobs__queue_over_limit()
 returns trigger
@@ -343,8 +356,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Held to the end of the transaction by whoever starts or ends a job here, so that the count is true.
-  perform pg_advisory_xact_lock(hashtextextended('jobs.organization:' || new.org_id, 0));
+  perform private.lock_organization(new.org_id);
 
   if (
     select count(*) from public.scheduled_jobs as j
@@ -393,7 +405,7 @@ as $$
 declare
   v_next uuid;
 begin
-  perform pg_advisory_xact_lock(hashtextextended('jobs.organization:' || new.org_id, 0));
+  perform private.lock_organization(new.org_id);
 
   -- Skipped when locked: whoever holds it is ending it, and comes here next.
   select j.id into v_next
@@ -480,7 +492,7 @@ revoke all on
 revoke all on sequence public.sync_job_queue_id_seq, public.sync_error_log_id_seq from public, anon, authenticated, service_role;
 grant select (
     id, org_id, created_by, job_type, status, phase, priority, run_at, batch_id, entity_type, params, idempotency_key,
-    run_as, actor, total_count, done_count, failed_count, error, created_at, started_at, cancel_requested_at, finished_at
+    run_as, actor, total_count, done_count, failed_count, result, error, created_at, started_at, cancel_requested_at, finished_at
   ) on public.scheduled_jobs to authenticated, service_role;
 grant insert (job_type, params, idempotency_key) on public.scheduled_jobs to authenticated, service_role;
 grant select on public.sync_job_queue, public.sync_error_log, public.sync_progress, public.sync_retry_policy

@@ -1,6 +1,6 @@
 -- Imports: the batch and its states, staged rows, issues, outcomes, people's sessions.
 -- Needs: foundation, tenancy, activity, jobs, datasets.
--- Exposes: import_batches, import_sessions.
+-- Exposes: import_batches, import_sets, import_sessions.
 
 create type public.import_status as enum (
   'receiving', 'staged', 'validating', 'validated', 'committing', 'completed', 'failed', 'cancelled'
@@ -12,6 +12,24 @@ create type private.row_action as enum ('inserted', 'updated', 'deleted');
 comment on type public.import_status is
   'receiving (the file is on its way), staged, validating, validated, committing, and three ends.';
 comment on type public.session_status is 'Where a person''s work on an import stands.';
+
+-- Sets --------------------------------------------------------------------------------------------
+
+create table public.import_sets (
+  id         uuid primary key default gen_random_uuid(),
+  org_id     uuid not null references public.organization (id) on delete cascade,
+  name       text,
+  created_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+
+  constraint import_sets_name_check check (length(name) between 1 and 255)
+);
+alter table public.import_sets enable row level security;
+comment on table public.import_sets is
+  'Imports that belong together: each waits for those of the set whose datasets its own refers to.';
+comment on column public.import_sets.created_by is 'Who may add imports to it, beside admins; null for the service.';
+create index import_sets_org_id_created_at_idx on public.import_sets (org_id, created_at desc);
+create index import_sets_created_by_idx on public.import_sets (created_by);
 
 -- Batches -----------------------------------------------------------------------------------------
 
@@ -39,6 +57,10 @@ create table public.import_batches (
   error             jsonb,
   initiated_by      uuid references auth.users (id) on delete set null,
   idempotency_key   text,
+  set_id            uuid references public.import_sets (id) on delete set null,
+  depends_on        uuid[] not null default '{}',
+  corrects          uuid references public.import_batches (id) on delete set null,
+  duplicate_of      uuid references public.import_batches (id) on delete set null,
   created_at        timestamptz not null default now(),
   staged_at         timestamptz,
   validated_at      timestamptz,
@@ -63,10 +85,19 @@ comment on column public.import_batches.invalid_count is 'Rows that validation f
 comment on column public.import_batches.skipped_count is 'Rows passed over as duplicates, where options.duplicates says so.';
 comment on column public.import_batches.issue_counts is 'After each job: [{ code, severity, field, count }].';
 comment on column public.import_batches.error is 'Why it failed: { code, message, details, hint }.';
+comment on column public.import_batches.depends_on is 'Imports that must be completed before this one is validated.';
+comment on column public.import_batches.corrects is 'The import whose failed rows this one brings in corrected.';
+comment on column public.import_batches.duplicate_of is
+  'An earlier import of the same file by the same person: it is committed only when that is said twice (force).';
 create index import_batches_org_id_status_idx on public.import_batches (org_id, status);
 create index import_batches_org_id_created_at_idx on public.import_batches (org_id, created_at desc);
 create index import_batches_initiated_by_idx on public.import_batches (initiated_by);
 create index import_batches_dataset_idx on public.import_batches (dataset);
+create index import_batches_set_id_idx on public.import_batches (set_id);
+create index import_batches_corrects_idx on public.import_batches (corrects);
+create index import_batches_duplicate_of_idx on public.import_batches (duplicate_of);
+create index import_batches_depends_on_idx on public.import_batches using gin (depends_on);
+create index import_batches_content_hash_idx on public.import_batches (org_id, content_hash) where content_hash is not null;
 create index import_batches_receiving_idx on public.import_batches (created_at) where status = 'receiving';
 create unique index import_batches_idempotency_key_key
   on public.import_batches (org_id, initiated_by, idempotency_key) nulls not distinct
@@ -336,6 +367,10 @@ create policy import_batches_select_viewer on public.import_batches
   for select to authenticated
   using (org_id = any (array(select private.org_ids('viewer'))));
 
+create policy import_sets_select_viewer on public.import_sets
+  for select to authenticated
+  using (org_id = any (array(select private.org_ids('viewer'))));
+
 create policy import_sessions_select_own on public.import_sessions
   for select to authenticated
   using (
@@ -343,8 +378,8 @@ create policy import_sessions_select_own on public.import_sessions
     or (created_by is null and org_id = any (array(select private.org_ids('admin'))))
   );
 
-revoke all on public.import_batches, public.import_sessions from public, anon, authenticated, service_role;
-grant select on public.import_batches, public.import_sessions to authenticated, service_role;
+revoke all on public.import_batches, public.import_sets, public.import_sessions from public, anon, authenticated, service_role;
+grant select on public.import_batches, public.import_sets, public.import_sessions to authenticated, service_role;
 revoke all on function public.update_import_session_access() from public, anon, authenticated, service_role;
 grant execute on function public.update_import_session_access() to service_role;
 

@@ -43,6 +43,26 @@ as $$
   );
 $$;
 
+-- Rows are kept for a time only. Definer: they are closed.
+create function private.require_rows(p_batch public.import_batches)
+returns void
+language plpgsql stable
+security definer
+set search_path = ''
+as $$
+begin
+  if p_batch.row_count > 0 and not exists (
+    select from private.import_rows as r where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'rows of the import have expired',
+      detail  = format('import %s was staged on %s', p_batch.id, p_batch.staged_on),
+      hint    = 'Send the file again.';
+  end if;
+end;
+$$;
+
 -- Starting ----------------------------------------------------------------------------------------
 
 -- A validate or commit job is for one import, which must be the caller's to act upon and in the right
@@ -90,15 +110,7 @@ begin
       end;
   end if;
 
-  if v_batch.row_count > 0 and not exists (
-    select from private.import_rows as r where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id
-  ) then
-    raise exception using
-      errcode = 'PT409',
-      message = 'rows of the import have expired',
-      detail  = format('import %s was staged on %s', v_batch.id, v_batch.staged_on),
-      hint    = 'Send the file again.';
-  end if;
+  perform private.require_rows(v_batch);
 
   if v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
@@ -117,7 +129,11 @@ begin
   new.phase       := new.job_type;
   new.params      := case
     when new.job_type = 'validate' then
-      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
+      jsonb_build_object(
+        'import_id', v_batch.id,
+        'commit', coalesce(new.params -> 'commit' = 'true', false),
+        'force', coalesce(new.params -> 'force' = 'true', false)
+      )
     -- all or nothing: one task, one transaction
     else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
   end;
@@ -332,7 +348,7 @@ begin
   if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then
     perform private.assume_claims(p_job.claims);
     insert into public.scheduled_jobs (job_type, params)
-    values ('commit', jsonb_build_object('import_id', v_batch.id));
+    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', p_job.params -> 'force'));
   end if;
 end;
 $$;

@@ -31,7 +31,9 @@ comment on type public.import_issue is 'One thing that is wrong with a row.';
 -- Mapping -----------------------------------------------------------------------------------------
 
 -- Definer: writes the batch. Authorises first.
-create function private.write_mapping(p_import_id uuid, p_mapping jsonb, p_options jsonb)
+create function private.write_mapping(
+  p_import_id uuid, p_mapping jsonb, p_options jsonb, p_template_id uuid, p_depends_on uuid[]
+)
 returns void
 language plpgsql volatile
 security definer
@@ -52,14 +54,27 @@ begin
   end if;
 
   update public.import_batches as b
-  set status  = 'staged', -- what was validated is no longer what would run
-      mapping = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
-      options = private.normalize_options(b.options || coalesce(p_options, '{}'))
+  set status     = 'staged', -- what was validated is no longer what would run
+      mapping    = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
+      options    = private.normalize_options(b.options || coalesce(p_options, '{}')),
+      depends_on = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
   where b.id = p_import_id;
+
+  if p_depends_on is not null then
+    -- The batch before the organization, as when a job is started. Two that close a circle together wait here.
+    perform private.lock_organization(v_batch.org_id);
+    perform private.require_no_cycle(p_import_id);
+  end if;
 end;
 $$;
 
-create function public.set_import_mapping(import_id uuid, mapping jsonb default null, options jsonb default null)
+create function public.set_import_mapping(
+  import_id uuid,
+  mapping jsonb default null,
+  options jsonb default null,
+  template_id uuid default null,
+  depends_on uuid[] default null
+)
 returns jsonb
 language plpgsql volatile
 security invoker
@@ -70,14 +85,17 @@ begin
     raise exception using errcode = '22023', message = 'options must be an object';
   end if;
   perform private.find_import(set_import_mapping.import_id);
-  perform private.write_mapping(set_import_mapping.import_id, set_import_mapping.mapping, set_import_mapping.options);
+  perform private.write_mapping(
+    set_import_mapping.import_id, set_import_mapping.mapping, set_import_mapping.options, set_import_mapping.template_id,
+    set_import_mapping.depends_on
+  );
   return private.describe_import(set_import_mapping.import_id);
 end;
 $$;
-comment on function public.set_import_mapping(uuid, jsonb, jsonb) is
+comment on function public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]) is
   'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns '
   'its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. '
-  'Errors: 22023, 42501, PT404, PT409.';
+  'depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409.';
 
 create function public.suggest_import_mapping(import_id uuid)
 returns jsonb
@@ -141,31 +159,34 @@ as $$
     and j.org_id in (select private.org_ids('viewer'));
 $$;
 
-create function public.validate_import(import_id uuid, commit boolean default false, idempotency_key text default null)
+create function public.validate_import(
+  import_id uuid, commit boolean default false, idempotency_key text default null, force boolean default false
+)
 returns jsonb
 language sql volatile
 security invoker
 set search_path = ''
 as $$
   select private.start_import_job('validate', validate_import.import_id,
-    jsonb_build_object('commit', coalesce(validate_import.commit, false)), validate_import.idempotency_key);
+    jsonb_build_object('commit', validate_import.commit, 'force', validate_import.force), validate_import.idempotency_key);
 $$;
-comment on function public.validate_import(uuid, boolean, text) is
+comment on function public.validate_import(uuid, boolean, text, boolean) is
   'Judges every row, in the background; with commit the good rows are then applied without a further call. Returns the job: '
-  '{ id, job_type, status, phase, import_id, total, done, failed, error, created_at, started_at, finished_at }. '
-  'Errors: 22023 (transform), 42501, PT404, PT409 (state), PT413 (too large for on_error=abort), PT422 (required field unmapped).';
+  '{ id, job_type, status, phase, import_id, total, done, failed, result, error, created_at, started_at, finished_at }. '
+  'Errors: 22023 (transform), 42501, PT404, PT409 (state; the same file again without force), PT413 (too large for on_error=abort), PT422 (required field unmapped).';
 
-create function public.commit_import(import_id uuid, idempotency_key text default null)
+create function public.commit_import(import_id uuid, idempotency_key text default null, force boolean default false)
 returns jsonb
 language sql volatile
 security invoker
 set search_path = ''
 as $$
-  select private.start_import_job('commit', commit_import.import_id, '{}', commit_import.idempotency_key);
+  select private.start_import_job('commit', commit_import.import_id,
+    jsonb_build_object('force', commit_import.force), commit_import.idempotency_key);
 $$;
-comment on function public.commit_import(uuid, text) is
+comment on function public.commit_import(uuid, text, boolean) is
   'Applies the valid rows of a validated import, in the background, with the caller''s rights. Returns the job, as validate_import does. '
-  'Errors: 42501, PT404, PT409 (state).';
+  'Errors: 42501, PT404, PT409 (state; the same file again without force).';
 
 -- Definer: writes jobs and the batch. Authorises first.
 create function private.cancel_import(p_import_id uuid)
@@ -237,8 +258,8 @@ as $$
 $$;
 comment on function public.get_import(uuid) is
   'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, '
-  'sample, mapping, suggested_mapping, options, counts, issues, error, progress, job, initiated_by, created_at, staged_at, validated_at, '
-  'finished_at }. Errors: PT404.';
+  'sample, mapping, suggested_mapping, options, counts, issues, error, progress, job, set_id, depends_on, corrects, duplicate_of, '
+  'initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
 
 create function public.list_imports(
   dataset text default null, status text default null, before timestamptz default null, page_size integer default 50
@@ -488,14 +509,14 @@ comment on function public.list_import_issues(uuid, bigint, integer, text, text)
 -- Grants ------------------------------------------------------------------------------------------
 
 revoke all on function
-  public.set_import_mapping(uuid, jsonb, jsonb),
-  public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text), public.commit_import(uuid, text),
+  public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
+  public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
   public.cancel_import(uuid), public.get_import(uuid), public.list_imports(text, text, timestamptz, integer),
   public.list_import_rows(uuid, text, integer, integer), public.list_import_issues(uuid, bigint, integer, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.set_import_mapping(uuid, jsonb, jsonb),
-  public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text), public.commit_import(uuid, text),
+  public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
+  public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
   public.cancel_import(uuid), public.get_import(uuid), public.list_imports(text, text, timestamptz, integer),
   public.list_import_rows(uuid, text, integer, integer), public.list_import_issues(uuid, bigint, integer, text, text)
   to authenticated, service_role;
@@ -503,7 +524,7 @@ grant execute on function
 revoke all on all functions in schema private from public;
 grant execute on function
   private.find_job(uuid), private.start_import_job(text, uuid, jsonb, text),
-  private.write_mapping(uuid, jsonb, jsonb), private.suggest_mapping(text, text[]), private.plain_name(text),
+  private.write_mapping(uuid, jsonb, jsonb, uuid, uuid[]), private.suggest_mapping(text, text[]), private.plain_name(text),
   private.cancel_import(uuid),
   private.read_import_rows(uuid, text, integer, integer),
   private.read_import_issues(uuid, bigint, integer, text, text)

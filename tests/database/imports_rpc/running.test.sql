@@ -88,7 +88,7 @@ select throws_ok($$ select public.validate_import(tests.kept('i')) $$, '22023', 
 select public.set_import_mapping(tests.kept('i'), '{"external_id": "Kundennummer", "name": "name"}');
 select is(
   public.validate_import(tests.kept('i'), idempotency_key => 'v1') - '{id,created_at,import_id}'::text[],
-  '{"job_type": "validate", "status": "pending", "phase": "validate", "total": 2, "done": 0, "failed": 0, "error": null, "started_at": null, "finished_at": null}',
+  '{"job_type": "validate", "status": "pending", "phase": "validate", "total": 2, "done": 0, "failed": 0, "result": null, "error": null, "started_at": null, "finished_at": null}',
   'the job is answered');
 select is(public.validate_import(tests.kept('i'), idempotency_key => 'v1') ->> 'id',
   public.get_import(tests.kept('i')) #>> '{job,id}', 'the same key answers with the same job');
