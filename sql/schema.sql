@@ -125,16 +125,24 @@ create or replace function private.advance_validation (
   AS $function$
 declare
   v_batch public.import_batches;
+  v_plan  private.import_plans;
   v_set   integer := coalesce(substring(p_job.phase from '^duplicates_([0-9]+)$')::integer, 0) + 1;
+  v_phase text;
 begin
   select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id;
+  select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
 
-  if v_set > (select cardinality(p.duplicates_sql) from private.import_plans as p where p.batch_id = v_batch.id) then
+  v_phase := case
+    when p_job.phase = 'groups' then null
+    when v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
+    when v_plan.group_sql is not null then 'groups'
+  end;
+  if v_phase is null then
     return true;
   end if;
 
-  update public.scheduled_jobs as j set phase = 'duplicates_' || v_set where j.id = p_job.id;
-  perform private.enqueue_tasks(p_job, 'duplicates_' || v_set, 0, private.duplicate_buckets(v_batch), 1);
+  update public.scheduled_jobs as j set phase = v_phase where j.id = p_job.id;
+  perform private.enqueue_tasks(p_job, v_phase, 0, private.key_buckets(v_batch), 1);
   return false;
 end;
 $function$;
@@ -142,6 +150,71 @@ $function$;
 revoke all on function "private"."advance_validation"(public.scheduled_jobs) from public;
 
 grant execute on function "private"."advance_validation"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/apply_groups.sql
+
+create or replace function private.apply_groups (
+  p_batch_id uuid,
+  p_from_row integer,
+  p_to_row   integer,
+  p_org_id   uuid,
+  p_keys     text,
+  p_state    text,
+  p_call     text
+)
+  returns private.applied_piece
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_keys    text[]; -- of each row
+  v_numbers integer[];
+  v_before  private.record_state[];
+  v_after   private.record_state[];
+  v_piece   private.applied_piece;
+begin
+  execute p_keys into v_keys, v_numbers using p_batch_id, p_from_row, p_to_row, p_org_id;
+  if v_keys is null then
+    return v_piece;
+  end if;
+
+  perform private.lock_records(p_batch_id, v_keys);
+  execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_before using p_org_id, v_keys;
+  execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id;
+  execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_after using p_org_id, v_keys;
+
+  return private.compare_states(v_keys, v_numbers, v_before, v_after);
+end;
+$function$;
+
+revoke all on function "private"."apply_groups"(uuid, integer, integer, uuid, text, text, text) from public;
+
+grant execute on function "private"."apply_groups"(uuid, integer, integer, uuid, text, text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/apply_row_type.sql
+
+create or replace function private.apply_row_type (
+  p_function text
+)
+  returns regclass
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select e.typrelid::regclass
+  from pg_proc as p
+  join pg_type as a on a.oid = p.proargtypes[3]
+  join pg_type as e on e.oid = a.typelem and e.typrelid <> 0
+  where p.oid = to_regproc(p_function)
+    and p.pronargs = 4
+    and p.proargtypes[0] = 'uuid'::regtype
+    and p.proargtypes[1] = 'public.import_mode'::regtype
+    and p.proargtypes[2] = 'text'::regtype;
+$function$;
+
+revoke all on function "private"."apply_row_type"(text) from public;
+
+grant execute on function "private"."apply_row_type"(text) to "postgres";
 
 -- schemas/private/functions/apply_rows.sql
 
@@ -469,6 +542,45 @@ revoke all on function "private"."cancel_overdue_tasks"() from public;
 
 grant execute on function "private"."cancel_overdue_tasks"() to "postgres";
 
+-- schemas/private/functions/catalog_reference.sql
+
+create or replace function private.catalog_reference (
+  p_table      regclass,
+  p_column     name,
+  p_org_column name
+)
+  returns table (
+    dataset text,
+    field   text,
+    type    text
+  )
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select d.key, f.name, f.type
+  from pg_constraint as c
+  join public.datasets as d on d.target::regclass = c.confrelid
+  join public.dataset_fields as f
+    on f.dataset = d.key and f.name = coalesce(d.group_field, d.key_fields[1]) and f.reference is null
+  where c.conrelid = p_table
+    and c.contype = 'f'
+    and (d.group_field is not null or cardinality(d.key_fields) = 1)
+    and (
+      select bool_and((a.attname = p_column and r.attname = d.id_column) or (a.attname = p_org_column and r.attname = d.org_column))
+        and bool_or(a.attname = p_column)
+      from unnest(c.conkey, c.confkey) as k (attnum, ref_attnum)
+      join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+      join pg_attribute as r on r.attrelid = c.confrelid and r.attnum = k.ref_attnum
+    )
+  order by d.position
+  limit 1;
+$function$;
+
+revoke all on function "private"."catalog_reference"(regclass, name, name) from public;
+
+grant execute on function "private"."catalog_reference"(regclass, name, name) to "postgres";
+
 -- schemas/private/functions/catalog_rules.sql
 
 create or replace function private.catalog_rules (
@@ -579,6 +691,87 @@ $function$;
 revoke all on function "private"."check_rule"(text, name) from public;
 
 grant execute on function "private"."check_rule"(text, name) to "postgres";
+
+-- schemas/private/functions/chunk_fates.sql
+
+create or replace function private.chunk_fates (
+  p_batch    public.import_batches,
+  p_from_row integer,
+  p_to_row   integer,
+  OUT        total integer,
+  OUT        failed integer,
+  OUT        skipped integer[]
+)
+  returns record
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if private.has_groups(p_batch.id) then
+    select count(*), count(*) filter (where f.failed), coalesce(array_agg(c.row_number order by c.row_number) filter (where f.skipped), '{}')
+    into total, failed, skipped
+    from private.chunk_rows(p_batch.staged_on, p_batch.id, p_from_row, p_to_row) as c
+    left join lateral (
+      select bool_or(i.severity = 'error') as failed,
+        bool_or(i.code = 'duplicate_in_file') and not bool_or(i.severity = 'error') as skipped
+      from private.import_issues as i
+      where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id and i.row_number = c.row_number
+    ) as f on true;
+  else
+    select p_to_row - p_from_row, count(*) filter (where f.failed),
+      coalesce(array_agg(f.row_number order by f.row_number) filter (where f.skipped), '{}')
+    into total, failed, skipped
+    from (
+      select i.row_number, bool_or(i.severity = 'error') as failed,
+        bool_or(i.code = 'duplicate_in_file') and not bool_or(i.severity = 'error') as skipped
+      from private.import_issues as i
+      where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id
+        and i.row_number > p_from_row and i.row_number <= p_to_row
+      group by i.row_number
+    ) as f;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."chunk_fates"(public.import_batches, integer, integer) from public;
+
+grant execute on function "private"."chunk_fates"(public.import_batches, integer, integer) to "postgres";
+
+-- schemas/private/functions/chunk_rows.sql
+
+create or replace function private.chunk_rows (
+  p_staged_on date,
+  p_batch_id  uuid,
+  p_from_row  integer,
+  p_to_row    integer
+)
+  returns table (
+    row_number integer,
+    record_row integer
+  )
+  language sql
+  stable
+  rows 20000
+  set search_path to ''
+  set enable_nestloop to 'on'
+  set enable_seqscan to 'off'
+  AS $function$
+  select n, n
+  from generate_series(p_from_row + 1, p_to_row) as n
+  where not exists (
+    select from private.import_group_rows as m
+    where m.staged_on = p_staged_on and m.batch_id = p_batch_id and m.row_number = n
+  )
+  union all
+  select m.row_number, m.first_row
+  from private.import_group_rows as m
+  where m.staged_on = p_staged_on and m.batch_id = p_batch_id and m.first_row > p_from_row and m.first_row <= p_to_row;
+$function$;
+
+revoke all on function "private"."chunk_rows"(date, uuid, integer, integer) from public;
+
+grant execute on function "private"."chunk_rows"(date, uuid, integer, integer) to "postgres";
 
 -- schemas/private/functions/claim_task.sql
 
@@ -743,6 +936,83 @@ revoke all on function "private"."classify_expression"(text, jsonb, text[]) from
 
 grant execute on function "private"."classify_expression"(text, jsonb, text[]) to "postgres";
 
+-- schemas/private/functions/compare_states.sql
+
+create or replace function private.compare_states (
+  p_keys        text[],
+  p_row_numbers integer[],
+  p_before      private.record_state[],
+  p_after       private.record_state[]
+)
+  returns private.applied_piece
+  language sql
+  immutable
+  set search_path to ''
+  set enable_hashjoin to 'on'
+  set enable_nestloop to 'off'
+  AS $function$
+  select array_agg(r.row_number), array_agg(c.action), array_agg(c.id),
+    array_agg(case r.place when 1 then c.hash end), array_agg(case r.place when 1 then c.image end), 0::bigint
+  from (
+    select n.key, n.row_number, row_number() over (partition by n.key order by n.row_number) as place
+    from unnest(p_keys, p_row_numbers) as n (key, row_number)
+  ) as r
+  join (
+    select coalesce(b.key, a.key) as key, coalesce(a.id, b.id) as id, a.hash, b.image,
+      case when b.id is null then 'inserted' when a.id is null then 'deleted' else 'updated' end::private.row_action as action
+    from unnest(p_before) as b
+    full join unnest(p_after) as a on a.key = b.key
+    where a.hash is distinct from b.hash
+  ) as c on c.key = r.key;
+$function$;
+
+revoke all on function "private"."compare_states"(text[], integer[], private.record_state[], private.record_state[]) from public;
+
+grant execute on function "private"."compare_states"(text[], integer[], private.record_state[], private.record_state[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/compile_apply_groups.sql
+
+create or replace function private.compile_apply_groups (
+  p_dataset public.datasets,
+  p_mode    public.import_mode,
+  p_blank   text,
+  p_fields  private.planned_field[]
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = p_dataset.group_field);
+  v_type   regclass := private.apply_row_type(p_dataset.apply_function);
+  v_values text;
+begin
+  select string_agg(
+    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '$4', true) end,
+    ', ' order by a.attnum)
+  into v_values
+  from pg_attribute as a
+  left join unnest(p_fields) as f on f.column_name = a.attname
+  where a.attrelid = v_type and a.attnum > 0 and not a.attisdropped;
+
+  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L) as p',
+    format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
+      ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
+    format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
+      ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %4$s as l where l.%5$I = t.%2$I))'
+      ' from %6$s as t where t.%7$I = $1 and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
+      v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
+      private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
+    format('select %s($4, %L, %L, (select array_agg(row(%s)::%s order by r.row_number) from private.staged_rows($1, $2, $3) as r))',
+      p_dataset.apply_function, p_mode, p_blank, v_values, v_type));
+end;
+$function$;
+
+revoke all on function "private"."compile_apply_groups"(public.datasets, public.import_mode, text, private.planned_field[]) from public;
+
+grant execute on function "private"."compile_apply_groups"(public.datasets, public.import_mode, text, private.planned_field[]) to "postgres";
+
 -- schemas/private/functions/compile_duplicates.sql
 
 create or replace function private.compile_duplicates (
@@ -802,15 +1072,114 @@ revoke all on function "private"."compile_duplicates"(private.planned_field[], t
 
 grant execute on function "private"."compile_duplicates"(private.planned_field[], text) to "postgres";
 
+-- schemas/private/functions/compile_groups.sql
+
+create or replace function private.compile_groups (
+  p_fields      private.planned_field[],
+  p_group_field text
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_key       private.planned_field := (select f from unnest(p_fields) as f where f.name = p_group_field);
+  v_same      private.planned_field[] := array(
+    select f from unnest(p_fields) as f where (f.rules -> 'same_in_group')::boolean order by f.number
+  );
+  v_values    text;
+  v_firsts    text;
+  v_conflicts text;
+begin
+  select
+    coalesce(string_agg(format(', %s as _%s', f.value, f.number), '' order by f.number), ''),
+    coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null))[1] as _%1$s', f.number), '' order by f.number), ''),
+    coalesce(string_agg(format(' union all select %L, k._%s, g._%2$s where k._%2$s <> g._%2$s', f.name, f.number), '' order by f.number), '')
+  into v_values, v_firsts, v_conflicts
+  from unnest(v_same) as f;
+
+  return format($q$
+with texts as (
+  select r.row_number as _row, %s as _text%s
+  from private.import_rows as r
+  where r.staged_on = $1 and r.batch_id = $2
+  offset 0
+),
+k as materialized (
+  select t.*, %s as _key
+  from texts as t
+  where $4 = 1 or (hash_record_extended(row(t._text), 0) & 2147483647) %% $4 = $3
+),
+g as materialized (
+  select k._key, min(k._row) as _first, array_agg(k._row order by k._row) as _rows%s
+  from k
+  where k._key is not null
+  group by k._key
+  having count(*) > 1
+),
+members as (
+  insert into private.import_group_rows (staged_on, batch_id, first_row, row_number)
+  select $1, $2, g._first, n
+  from g
+  cross join lateral unnest(g._rows[2:]) as n
+),
+faulty as materialized (
+  select distinct i.row_number
+  from private.import_issues as i
+  where i.staged_on = $1 and i.batch_id = $2 and i.severity = 'error'
+),
+conflicts as materialized (
+  select k._row, k._key, c._field, c._value, c._first_value
+  from k
+  join g on g._key = k._key
+  cross join lateral (select null::text, null::text, null::text where false%s) as c (_field, _value, _first_value)
+  where not exists (select from faulty as f where f.row_number = k._row)
+),
+failing as (
+  select n._row, g._key, min(f._row) as _cause
+  from g
+  cross join lateral unnest(g._rows) as n (_row)
+  join (
+    select g._key, f.row_number as _row
+    from g cross join lateral unnest(g._rows) as m (_row) join faulty as f on f.row_number = m._row
+    union all
+    select c._key, c._row from conflicts as c
+  ) as f on f._key = g._key
+  group by n._row, g._key
+),
+issued as (
+  insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
+  select $1, $2, c._row, c._field, 'group_failed', %L || left(c._first_value, 100), left(c._value, 200), 'validate'::private.issue_origin
+  from conflicts as c
+  union all
+  select $1, $2, f._row, %L, 'group_failed', %L || f._cause, left(f._key::text, 200), 'validate'
+  from failing as f
+  where not exists (select from faulty as o where o.row_number = f._row)
+    and not exists (select from conflicts as c where c._row = f._row)
+  returning row_number
+)
+select count(distinct i.row_number)::integer from issued as i $q$,
+    v_key.value, v_values,
+    case v_key.class when 'text' then 't._text' else format('case when pg_input_is_valid(t._text, %L) then t._text::%s end', v_key.type, v_key.type) end,
+    v_firsts, v_conflicts,
+    format('the rows of this %s disagree; the first says ', p_group_field),
+    p_group_field, format('fails with its %s: row ', p_group_field));
+end;
+$function$;
+
+revoke all on function "private"."compile_groups"(private.planned_field[], text) from public;
+
+grant execute on function "private"."compile_groups"(private.planned_field[], text) to "postgres";
+
 -- schemas/private/functions/compile_merge.sql
 
 create or replace function private.compile_merge (
-  p_dataset      public.datasets,
-  p_mode         public.import_mode,
-  p_blank        text,
-  p_fields       private.planned_field[],
-  p_hash_columns text[],
-  p_by_id        boolean
+  p_dataset public.datasets,
+  p_mode    public.import_mode,
+  p_blank   text,
+  p_fields  private.planned_field[],
+  p_by_id   boolean
 )
   returns text
   language plpgsql
@@ -828,31 +1197,30 @@ declare
   v_hash    text;
 begin
   select
-    string_agg(format('(%s)::%s as %I', f.value, f.type, f.name), ', ' order by f.number),
-    string_agg(format('%I', f.name), ', ' order by f.number) filter (where f.is_key),
+    string_agg(format('%s as %I', private.typed_value(f, '$4', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
+      ', ' order by f.number),
+    string_agg(format('%I', f.column_name), ', ' order by f.number) filter (where f.is_key),
     case when p_by_id then format('t.%I = s._id', p_dataset.id_column)
-      else format('t.%I = $4 and ', p_dataset.org_column) || string_agg(format('t.%1$I = s.%1$I', f.name), ' and ' order by f.number) filter (where f.is_key)
+      else format('t.%I = $4 and ', p_dataset.org_column)
+        || string_agg(format('t.%1$I = s.%1$I', f.column_name), ' and ' order by f.number) filter (where f.is_key)
     end
   into v_source, v_order, v_match
   from unnest(p_fields) as f;
 
-  select format('hash_record_extended(row(%s), 0)', string_agg(private.hashable(format('t.%I', a.attname), a.atttypid), ', ' order by h.position))
-  into v_hash
-  from unnest(p_hash_columns) with ordinality as h (name, position)
-  join pg_attribute as a on a.attrelid = v_target::regclass and a.attname = h.name;
+  v_hash := private.record_hash(p_dataset);
 
   if p_mode in ('update', 'upsert') and cardinality(v_others) > 0 then
     select format('
     when matched and t.%I = $4 and row(%s) is distinct from row(%s) then update set %s',
       p_dataset.org_column,
-      string_agg(private.hashable(format('t.%I', f.name), f.type_oid), ', ' order by f.number),
+      string_agg(private.hashable(format('t.%I', f.column_name), f.type_oid), ', ' order by f.number),
       string_agg(private.hashable(n.value, f.type_oid), ', ' order by f.number),
-      string_agg(format('%I = %s', f.name, n.value), ', ' order by f.number))
+      string_agg(format('%I = %s', f.column_name, n.value), ', ' order by f.number))
     into v_actions
     from unnest(v_others) as f
     cross join lateral (
-      select case when p_blank = 'ignore' or f.not_null then format('coalesce(s.%1$I, t.%1$I)', f.name)
-        else format('s.%I', f.name) end as value
+      select case when p_blank = 'ignore' or f.not_null then format('coalesce(s.%1$I, t.%1$I)', f.column_name)
+        else format('s.%I', f.column_name) end as value
     ) as n;
     -- Only an update has a row that was replaced. xmax = xmin: it is the one that this statement
     -- replaced, and not older than an edit that slipped in while the merge waited for the lock.
@@ -867,10 +1235,10 @@ begin
     select v_actions || format('
     when not matched then insert (%I, %s) values ($4, %s)',
       p_dataset.org_column,
-      string_agg(format('%I', f.name), ', ' order by f.number),
+      string_agg(format('%I', f.column_name), ', ' order by f.number),
       string_agg(
         case when f.default_sql is not null and (f.not_null or p_blank = 'ignore')
-          then format('coalesce(s.%I, %s)', f.name, f.default_sql) else format('s.%I', f.name) end, ', ' order by f.number))
+          then format('coalesce(s.%I, %s)', f.column_name, f.default_sql) else format('s.%I', f.column_name) end, ', ' order by f.number))
     into v_actions
     from unnest(p_fields) as f;
   elsif p_mode = 'delete' then
@@ -904,9 +1272,9 @@ from applied as a $q$,
 end;
 $function$;
 
-revoke all on function "private"."compile_merge"(public.datasets, public.import_mode, text, private.planned_field[], text[], boolean) from public;
+revoke all on function "private"."compile_merge"(public.datasets, public.import_mode, text, private.planned_field[], boolean) from public;
 
-grant execute on function "private"."compile_merge"(public.datasets, public.import_mode, text, private.planned_field[], text[], boolean) to "postgres";
+grant execute on function "private"."compile_merge"(public.datasets, public.import_mode, text, private.planned_field[], boolean) to "postgres";
 
 -- schemas/private/functions/compile_plan.sql
 
@@ -932,66 +1300,58 @@ begin
   select d.* into v_dataset from public.datasets as d where d.key = p_batch.dataset;
   v_target := v_dataset.target::regclass;
   v_fields := private.planned_fields(p_batch);
-  v_keys := array(select f from unnest(v_fields) as f where f.is_key order by f.number);
+  v_keys := array(select f from unnest(v_fields) as f where f.name = any (private.record_key(v_dataset)) order by f.number);
 
   v_plan.batch_id := p_batch.id;
   v_plan.org_id := p_batch.org_id;
   v_plan.mode := p_batch.mode;
   v_plan.target := v_target::text;
   v_plan.compiled_at := clock_timestamp();
+  v_plan.hash_sql := private.record_hash(v_dataset);
 
   -- The index that makes the key unique, and whether its operators may look behind row level security.
-  select i.name, not i.is_leakproof into strict v_plan.key_index, v_by_id
-  from (
-    select
-      c.relname as name,
-      (
-        select bool_and(p.proleakproof)
-        from unnest(x.indclass[0:x.indnkeyatts - 1]) as k (opclass)
-        join pg_opclass as o on o.oid = k.opclass
-        join pg_amop as m on m.amopfamily = o.opcfamily and m.amopstrategy = 3
-          and m.amoplefttype = o.opcintype and m.amoprighttype = o.opcintype
-        join pg_operator as e on e.oid = m.amopopr
-        join pg_proc as p on p.oid = e.oprcode
-      ) as is_leakproof
-    from pg_index as x
-    join pg_class as c on c.oid = x.indexrelid
-    where x.indrelid = v_target and x.indisunique and x.indpred is null and x.indexprs is null
-      and x.indnkeyatts = cardinality(v_keys) + 1
-      and (
-        select bool_and(a.attname = v_dataset.org_column or a.attname in (select f.name from unnest(v_keys) as f))
-        from unnest(x.indkey[0:x.indnkeyatts - 1]) as k (attnum)
-        join pg_attribute as a on a.attrelid = x.indrelid and a.attnum = k.attnum
-      )
-    order by c.relname
-    limit 1
-  ) as i;
+  select c.relname, v_dataset.apply_function is null and not bool_and(p.proleakproof)
+  into strict v_plan.key_index, v_by_id
+  from pg_index as x
+  join pg_class as c on c.oid = x.indexrelid
+  cross join lateral unnest(x.indclass[0:x.indnkeyatts - 1]) as k (opclass)
+  join pg_opclass as o on o.oid = k.opclass
+  join pg_amop as m on m.amopfamily = o.opcfamily and m.amopstrategy = 3
+    and m.amoplefttype = o.opcintype and m.amoprighttype = o.opcintype
+  join pg_operator as e on e.oid = m.amopopr
+  join pg_proc as p on p.oid = e.oprcode
+  where x.indexrelid = private.unique_index(v_target, array(select f.column_name::name from unnest(v_keys) as f) || v_dataset.org_column::name)
+  group by c.relname;
 
-  select array_agg(a.attname::text order by a.attnum) into v_plan.hash_columns
-  from pg_attribute as a
-  where a.attrelid = v_target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then array(
+    select f.column_name from unnest(v_fields) as f where f.relation = v_target order by f.number
+  ) || v_dataset.org_column else '{}' end;
+  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then array(
+    select f.column_name from unnest(v_fields) as f where f.relation = v_target and f.name <> all (private.record_key(v_dataset)) order by f.number
+  ) else '{}' end;
 
-  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then
-    array(select f.name from unnest(v_fields) as f order by f.number) || v_dataset.org_column else '{}' end;
-  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then
-    array(select f.name from unnest(v_fields) as f where not f.is_key order by f.number) else '{}' end;
-
-  v_plan.validate_sql := private.compile_validation(v_target, v_fields, true);
-  v_plan.validate_bare_sql := private.compile_validation(v_target, v_fields, false);
+  v_plan.validate_sql := private.compile_validation(v_fields, true);
+  v_plan.validate_bare_sql := private.compile_validation(v_fields, false);
   if v_plan.validate_bare_sql = v_plan.validate_sql then
     v_plan.validate_bare_sql := null;
   end if;
 
-  v_plan.duplicates_sql := array[private.compile_duplicates(v_keys, p_batch.options ->> 'duplicates')] || array(
+  v_plan.duplicates_sql := array(
+    select private.compile_duplicates(array_agg(f order by f.number), p_batch.options ->> 'duplicates')
+    from unnest(v_fields) as f
+    where f.is_key
+    having p_batch.mode <> 'delete' or v_dataset.group_field is null -- then the lines are not told apart
+  ) || array(
     select private.compile_duplicates(array[f], 'error')
     from unnest(v_fields) as f
-    where (f.rules -> 'unique_in_file')::boolean and not (f.is_key and cardinality(v_keys) = 1)
+    where (f.rules -> 'unique_in_file')::boolean and not (f.is_key and cardinality(v_dataset.key_fields) = 1)
     order by f.number
   );
+  v_plan.group_sql := case when v_dataset.group_field is not null then private.compile_groups(v_fields, v_dataset.group_field) end;
 
   select
-    string_agg(format('(%s)::%s as %I', f.value, f.type, f.name), ', ' order by f.number),
-    format('t.%I = $5', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.name), '' order by f.number),
+    string_agg(format('%s as %I', private.typed_value(f, '$4', false), f.column_name), ', ' order by f.number),
+    format('t.%I = $4', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
   into v_typed, v_match, v_plan.keys_sql
@@ -999,20 +1359,21 @@ begin
 
   v_plan.lookup_sql := case when v_by_id then format($q$
 select r.row_number, r.cells, t.%I
-from private.valid_rows($1, $2, $3, $4) as r
+from private.valid_rows($1, $2, $3) as r
 cross join lateral (select %s offset 0) as k
 left join %s as t on %s $q$, v_dataset.id_column, v_typed, v_target, v_match) end;
 
-  v_plan.merge_sql := private.compile_merge(
-    v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_plan.hash_columns, v_by_id);
+  v_plan.merge_sql := case
+    when v_dataset.apply_function is not null then
+      private.compile_apply_groups(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields)
+    else private.compile_merge(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id)
+  end;
 
   v_plan.missing_sql := case when p_batch.mode = 'update' then format($q$
-select coalesce(array_agg(s._row), '{}')
-from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as s
+select coalesce(array_agg(k._row), '{}')
+from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as k
 where not exists (select from %s as t where %s) $q$,
-    v_typed, v_target,
-    case when v_by_id then format('t.%I = s._id', v_dataset.id_column)
-      else replace(replace(v_match, '$5', '$4'), ' = k.', ' = s.') end) end;
+    v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
 
   delete from private.import_plans as p where p.batch_id = p_batch.id;
   insert into private.import_plans select v_plan.*;
@@ -1027,7 +1388,6 @@ grant execute on function "private"."compile_plan"(public.import_batches) to "po
 -- schemas/private/functions/compile_validation.sql
 
 create or replace function private.compile_validation (
-  p_target regclass,
   p_fields private.planned_field[],
   p_checks boolean
 )
@@ -1049,6 +1409,7 @@ declare
   v_branches  text := '';
   v_value     text;
   v_shown     text;
+  v_missing   text;
 begin
   foreach f in array p_fields loop
     v_value := 't._' || f.number;
@@ -1106,6 +1467,13 @@ begin
       v_bad_typed := v_bad_typed || ' or ' || v_rule.condition;
       v_branches := v_branches || format(c_branch, f.name, 'out_of_range', v_rule.message, v_shown, v_rule.condition);
     end loop;
+
+    if f.reference is not null then
+      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '$5'));
+      v_bad_typed := v_bad_typed || ' or ' || v_missing;
+      v_branches := v_branches || format(c_branch, f.name, 'reference_not_found',
+        format('no record of %s has this key', f.reference ->> 'label'), v_shown, v_missing);
+    end if;
   end loop;
 
   for v_check in
@@ -1117,9 +1485,11 @@ begin
     from pg_constraint as c
     cross join lateral unnest(c.conkey) with ordinality as k (attnum, position)
     join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
-    where p_checks and c.conrelid = p_target and c.contype = 'c'
+    where p_checks and c.conrelid in (select p.relation from unnest(p_fields) as p) and c.contype = 'c'
     group by c.oid, c.conname
-    having bool_and(a.attname in (select p.name from unnest(p_fields) as p))
+    having bool_and(exists (
+        select from unnest(p_fields) as p where p.relation = c.conrelid and p.name = a.attname and p.reference is null
+      ))
       -- what became a rule has been judged as one
       and not coalesce(bool_and(private.check_rule(pg_get_expr(c.conbin, c.conrelid), a.attname)
         <@ (select p.rules from unnest(p_fields) as p where p.name = a.attname)), false)
@@ -1157,9 +1527,9 @@ where t._bad or (%s) is true $q$,
 end;
 $function$;
 
-revoke all on function "private"."compile_validation"(regclass, private.planned_field[], boolean) from public;
+revoke all on function "private"."compile_validation"(private.planned_field[], boolean) from public;
 
-grant execute on function "private"."compile_validation"(regclass, private.planned_field[], boolean) to "postgres";
+grant execute on function "private"."compile_validation"(private.planned_field[], boolean) to "postgres";
 
 -- schemas/private/functions/create_all_partitions.sql
 
@@ -1171,6 +1541,7 @@ create or replace function private.create_all_partitions()
   select
     private.create_partitions('public.sync_activity_log', 'month', 2),
     private.create_partitions('private.import_rows', 'week', 3),
+    private.create_partitions('private.import_group_rows', 'week', 3),
     private.create_partitions('private.import_issues', 'week', 3),
     private.create_partitions('private.import_outcomes', 'week', 3);
 $function$;
@@ -1573,23 +1944,6 @@ $function$;
 revoke all on function "private"."drop_partitions"(regclass, date) from public;
 
 grant execute on function "private"."drop_partitions"(regclass, date) to "postgres";
-
--- schemas/private/functions/duplicate_buckets.sql
-
-create or replace function private.duplicate_buckets (
-  p_batch public.import_batches
-)
-  returns integer
-  language sql
-  immutable
-  set search_path to ''
-  AS $function$
-  select ceil(greatest(p_batch.row_count, 1) / 500000.0)::integer;
-$function$;
-
-revoke all on function "private"."duplicate_buckets"(public.import_batches) from public;
-
-grant execute on function "private"."duplicate_buckets"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/end_failing_job.sql
 
@@ -2187,6 +2541,23 @@ revoke all on function "private"."format_violation"(text, text) from public;
 
 grant execute on function "private"."format_violation"(text, text) to "postgres";
 
+-- schemas/private/functions/has_groups.sql
+
+create or replace function private.has_groups (
+  p_batch_id uuid
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select exists (select from private.import_plans as p where p.batch_id = p_batch_id and p.group_sql is not null);
+$function$;
+
+revoke all on function "private"."has_groups"(uuid) from public;
+
+grant execute on function "private"."has_groups"(uuid) to "postgres";
+
 -- schemas/private/functions/has_table_right.sql
 
 create or replace function private.has_table_right (
@@ -2247,6 +2618,26 @@ $function$;
 revoke all on function "private"."hashable"(text, oid) from public;
 
 grant execute on function "private"."hashable"(text, oid) to "postgres";
+
+-- schemas/private/functions/hashable_columns.sql
+
+create or replace function private.hashable_columns (
+  p_table regclass,
+  p_alias text
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select string_agg(private.hashable(format('%s.%I', p_alias, a.attname), a.atttypid), ', ' order by a.attnum)
+  from pg_attribute as a
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+$function$;
+
+revoke all on function "private"."hashable_columns"(regclass, text) from public;
+
+grant execute on function "private"."hashable_columns"(regclass, text) to "postgres";
 
 -- schemas/private/functions/ingest_limits.sql
 
@@ -2419,6 +2810,48 @@ revoke all on function "private"."join_pieces"(private.applied_piece[]) from pub
 
 grant execute on function "private"."join_pieces"(private.applied_piece[]) to "postgres";
 
+-- schemas/private/functions/key_buckets.sql
+
+create or replace function private.key_buckets (
+  p_batch public.import_batches
+)
+  returns integer
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select ceil(greatest(p_batch.row_count, 1) / 500000.0)::integer;
+$function$;
+
+revoke all on function "private"."key_buckets"(public.import_batches) from public;
+
+grant execute on function "private"."key_buckets"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/lines_column.sql
+
+create or replace function private.lines_column (
+  p_lines regclass,
+  p_table regclass
+)
+  returns name
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select a.attname
+  from pg_constraint as c
+  cross join lateral unnest(c.conkey, c.confkey) as k (attnum, ref_attnum)
+  join pg_index as i on i.indrelid = c.confrelid and i.indisprimary and i.indkey[0] = k.ref_attnum
+  join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+  where c.conrelid = p_lines and c.confrelid = p_table and c.contype = 'f'
+  order by c.conname
+  limit 1;
+$function$;
+
+revoke all on function "private"."lines_column"(regclass, regclass) from public;
+
+grant execute on function "private"."lines_column"(regclass, regclass) to "postgres";
+
 -- schemas/private/functions/lock_holder.sql
 
 create or replace function private.lock_holder (
@@ -2441,6 +2874,35 @@ $function$;
 revoke all on function "private"."lock_holder"(bigint) from public;
 
 grant execute on function "private"."lock_holder"(bigint) to "postgres";
+
+-- schemas/private/functions/lock_records.sql
+
+create or replace function private.lock_records (
+  p_batch_id uuid,
+  p_keys     text[]
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  set enable_seqscan to 'off'
+  AS $function$
+declare
+  v_batch   public.import_batches := private.require_running_job(p_batch_id, '{commit}');
+  v_dataset public.datasets;
+  v_field   public.dataset_fields;
+begin
+  select d.* into v_dataset from public.datasets as d where d.key = v_batch.dataset;
+  select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = v_dataset.group_field;
+  execute format('select from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
+    v_dataset.target, v_dataset.org_column, v_field.column_name, v_field.type)
+  using v_batch.org_id, p_keys;
+end;
+$function$;
+
+revoke all on function "private"."lock_records"(uuid, text[]) from public;
+
+grant execute on function "private"."lock_records"(uuid, text[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/log_activity.sql
 
@@ -2722,28 +3184,45 @@ begin
   select array_agg(row(
     f.position,
     f.name,
+    f.column_name,
+    a.attrelid::regclass,
     case private.type_class(f.type) when 'text' then 'text' else f.type end, -- a cast to varchar(n) would cut
     a.atttypid,
     private.type_class(f.type),
     f.rules,
+    r.reference,
     f.name = any (v_dataset.key_fields),
     case
       when f.name = any (v_dataset.key_fields) then true
-      when p_batch.mode = 'update' then a.attnotnull and v_blank = 'clear'
+      when p_batch.mode = 'update' then coalesce(a.attnotnull, false) and v_blank = 'clear'
       else f.is_required
     end,
     (select pg_get_expr(e.adbin, e.adrelid) from pg_attrdef as e where e.adrelid = a.attrelid and e.adnum = a.attnum),
-    a.attnotnull,
+    coalesce(a.attnotnull, false),
     x.source,
     x.value
   )::private.planned_field order by f.position)
   into v_fields
   from public.dataset_fields as f
-  join pg_attribute as a on a.attrelid = v_dataset.target::regclass and a.attname = f.name and not a.attisdropped
+  left join lateral ( -- an apply function may take what is no column
+    select t.*
+    from pg_attribute as t
+    where t.attrelid in (v_dataset.target::regclass, v_dataset.lines::regclass) and t.attname = f.column_name and not t.attisdropped
+    order by t.attrelid = v_dataset.target::regclass desc
+    limit 1
+  ) as a on true
+  left join lateral (
+    select jsonb_build_object('target', d.target, 'id_column', d.id_column, 'org_column', d.org_column, 'label', d.label,
+      'column', k.column_name) as reference
+    from public.datasets as d
+    join public.dataset_fields as k on k.dataset = d.key and k.name = f.reference ->> 'field'
+    where d.key = f.reference ->> 'dataset'
+  ) as r on true
   cross join lateral private.field_expressions(f, p_batch.mapping -> f.name, p_batch.columns) as x
   where f.dataset = v_dataset.key
     and p_batch.mapping ? f.name
-    and (p_batch.mode <> 'delete' or f.name = any (v_dataset.key_fields));
+    and (a.attnum is not null or v_dataset.apply_function is not null)
+    and (p_batch.mode <> 'delete' or f.name = any (private.record_key(v_dataset)));
   return v_fields;
 end;
 $function$;
@@ -2769,6 +3248,7 @@ declare
   v_details integer;
 begin
   v_dropped := private.drop_partitions('private.import_rows', v_rows_before)
+    || private.drop_partitions('private.import_group_rows', v_rows_before)
     || private.drop_partitions('private.import_issues', v_rows_before)
     || private.drop_partitions('private.import_outcomes', v_rows_before)
     || private.drop_partitions('public.sync_activity_log',
@@ -2868,6 +3348,7 @@ declare
   v_keys_sql text := (select p.keys_sql from private.import_plans as p where p.batch_id = p_import_id);
   v_keys     jsonb := '{}';
   v_numbers  integer[];
+  v_has_groups boolean := private.has_groups(p_import_id);
   v_chunk    private.import_outcomes;
 begin
   -- The numbers of the page's rows, by whatever holds that status.
@@ -2886,7 +3367,7 @@ begin
   elsif p_status in ('inserted', 'updated', 'deleted', 'skipped', 'unchanged') then
     for v_chunk in
       select o.* from private.import_outcomes as o
-      where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and o.to_row > p_after_row
+      where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and (o.to_row > p_after_row or v_has_groups)
         and case p_status when 'inserted' then o.inserted_count when 'updated' then o.updated_count
           when 'deleted' then o.deleted_count when 'skipped' then cardinality(o.skipped_rows) else o.unchanged_count end > 0
       order by o.from_row
@@ -2898,23 +3379,30 @@ begin
         select s from unnest(v_chunk.skipped_rows) as s where p_status = 'skipped' and s > p_after_row
         union all
         select u.row_number from (
-          select generate_series(greatest(v_chunk.from_row, p_after_row) + 1, v_chunk.to_row) as row_number
-          where p_status = 'unchanged'
+          select c.row_number from private.chunk_rows(v_batch.staged_on, v_batch.id, v_chunk.from_row, v_chunk.to_row) as c
+          where p_status = 'unchanged' and c.row_number > p_after_row
           except select unnest(v_chunk.row_numbers)
           except select unnest(v_chunk.skipped_rows)
           except select i.row_number from private.import_issues as i
             where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.severity = 'error'
-              and i.row_number > v_chunk.from_row and i.row_number <= v_chunk.to_row
+              and ((i.row_number > v_chunk.from_row and i.row_number <= v_chunk.to_row) or v_has_groups)
         ) as u
         order by 1 limit p_page_size
       );
-      exit when cardinality(v_numbers) >= p_page_size;
+      exit when cardinality(v_numbers) >= p_page_size and not v_has_groups; -- whose rows lie anywhere
     end loop;
-    v_numbers := v_numbers[1:p_page_size];
+    v_numbers := (array(select n from unnest(v_numbers) as n order by n))[1:p_page_size];
   elsif p_status in ('pending', 'validated') then
     -- Not yet in an outcome, and without an error: validated once the import has been.
     v_numbers := case when (p_status = 'validated') = (v_batch.validated_at is not null) then array(
-      select r.row_number from private.import_rows as r
+      select r.row_number
+      from private.import_rows as r
+      cross join lateral (
+        select coalesce((
+          select g.first_row from private.import_group_rows as g
+          where g.staged_on = v_batch.staged_on and g.batch_id = v_batch.id and g.row_number = r.row_number
+        ), r.row_number) as record_row
+      ) as f
       where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number > p_after_row
         and not exists (
           select from private.import_issues as i
@@ -2922,7 +3410,8 @@ begin
         )
         and not exists (
           select from private.import_outcomes as o
-          where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
+          where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
+            and f.record_row > o.from_row and f.record_row <= o.to_row
         )
       order by r.row_number limit p_page_size
     ) end;
@@ -2945,7 +3434,7 @@ begin
     from private.import_outcomes as o
     cross join lateral unnest(o.row_numbers, o.actions, o.record_ids) as u (row_number, action, record_id)
     where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
-      and o.from_row < v_numbers[cardinality(v_numbers)] and o.to_row >= v_numbers[1]
+      and o.from_row < v_numbers[cardinality(v_numbers)] and (o.to_row >= v_numbers[1] or v_has_groups)
       and u.row_number = any (v_numbers)
   )
   select
@@ -2963,8 +3452,11 @@ begin
     (select jsonb_object_agg(c.name, r.cells[c.position]) from unnest(v_batch.columns) with ordinality as c (name, position)),
     coalesce(w.issues, '[]')
   from private.import_rows as r
+  left join private.import_group_rows as g
+    on g.staged_on = v_batch.staged_on and g.batch_id = v_batch.id and g.row_number = r.row_number
   left join private.import_outcomes as o
-    on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
+    on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
+    and coalesce(g.first_row, r.row_number) > o.from_row and coalesce(g.first_row, r.row_number) <= o.to_row
   left join acted as a on a.row_number = r.row_number
   left join lateral (
     select
@@ -3017,27 +3509,119 @@ revoke all on function "private"."read_settings"(uuid) from public;
 
 grant execute on function "private"."read_settings"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/record_hash.sql
+
+create or replace function private.record_hash (
+  p_dataset public.datasets
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select format('hash_record_extended(row(%s%s), 0)',
+    private.hashable_columns(p_dataset.target::regclass, 't'),
+    case when p_dataset.lines is not null then format(
+      ', array(select hash_record_extended(row(%s), 0) from %s as l where l.%I = t.%I order by 1)',
+      private.hashable_columns(p_dataset.lines::regclass, 'l'), p_dataset.lines,
+      private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.id_column) else '' end);
+$function$;
+
+revoke all on function "private"."record_hash"(public.datasets) from public;
+
+grant execute on function "private"."record_hash"(public.datasets) to "postgres";
+
+-- schemas/private/functions/record_key.sql
+
+create or replace function private.record_key (
+  p_dataset public.datasets
+)
+  returns text[]
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case when p_dataset.group_field is null then p_dataset.key_fields else array[p_dataset.group_field] end;
+$function$;
+
+revoke all on function "private"."record_key"(public.datasets) from public;
+
+grant execute on function "private"."record_key"(public.datasets) to "postgres";
+
+-- schemas/private/functions/reference_lookup.sql
+
+create or replace function private.reference_lookup (
+  p_field        private.planned_field,
+  p_value        text,
+  p_organization text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select format('(select x.%I from %s as x where x.%I = %s and x.%I = %s)',
+    p_field.reference ->> 'id_column', p_field.reference ->> 'target', p_field.reference ->> 'org_column', p_organization,
+    p_field.reference ->> 'column', p_value);
+$function$;
+
+revoke all on function "private"."reference_lookup"(private.planned_field, text, text) from public;
+
+grant execute on function "private"."reference_lookup"(private.planned_field, text, text) to "postgres";
+
+-- schemas/private/functions/refuse_reference.sql
+
+create or replace function private.refuse_reference (
+  p_field text,
+  p_label text,
+  p_value text
+)
+  returns uuid
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+begin
+  raise exception using
+    errcode = 'IR001',
+    message = format('no record of %s has this key', p_label),
+    detail  = p_value,
+    column  = p_field;
+end;
+$function$;
+
+revoke all on function "private"."refuse_reference"(text, text, text) from public;
+
+grant execute on function "private"."refuse_reference"(text, text, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/register_dataset.sql
 
 create or replace function private.register_dataset (
-  dataset       text,
-  target        text,
-  key           text[],
-  label         text                    default null::text,
-  entity_type   public.sync_entity_type default 'other'::public.sync_entity_type,
-  allowed_modes public.import_mode[]    default '{insert,update,upsert,delete}'::public.import_mode[],
-  org_column    name                    default 'org_id'::name
+  dataset        text,
+  target         text,
+  key            text[],
+  label          text                    default null::text,
+  entity_type    public.sync_entity_type default 'other'::public.sync_entity_type,
+  allowed_modes  public.import_mode[]    default '{insert,update,upsert,delete}'::public.import_mode[],
+  org_column     name                    default 'org_id'::name,
+  group_field    text                    default null::text,
+  lines          text                    default null::text,
+  apply_function text                    default null::text
 )
   returns public.datasets
   language plpgsql
   set search_path to ''
   AS $function$
 declare
-  v_table   regclass := to_regclass(register_dataset.target);
-  v_refusal text;
-  v_hint    text;
-  v_id      name;
-  v_dataset public.datasets;
+  v_table    regclass := to_regclass(register_dataset.target);
+  v_lines    regclass := to_regclass(register_dataset.lines);
+  v_rows     regclass := private.apply_row_type(register_dataset.apply_function);
+  v_is_group boolean := register_dataset.apply_function is not null;
+  v_refusal  text;
+  v_hint     text;
+  v_id       name;
+  v_record_key name[];
+  v_dataset  public.datasets;
 begin
   select a.attname into v_id
   from pg_index as i
@@ -3050,7 +3634,7 @@ begin
       'there is no such table', 'Name it with its schema.'),
     (2, not exists (select from pg_class as c where c.oid = v_table and c.relkind in ('r', 'p')),
       'it is not a table', 'Views and foreign tables cannot be imported into.'),
-    (3, not exists (select from pg_class as c where c.oid = v_table and c.relrowsecurity),
+    (3, exists (select from pg_class as c where c.oid in (v_table, v_lines) and not c.relrowsecurity),
       'row level security is off', 'Enable it and write policies: rows are applied as the caller.'),
     (4, v_id is null,
       'its primary key is not a single uuid', 'Records are remembered by a uuid.'),
@@ -3060,85 +3644,105 @@ begin
           and a.atttypid = 'uuid'::regtype and a.attnotnull and not a.attisdropped
       ),
       'it has no organization column', 'A uuid column, not null, that names the organization.'),
-    (6, not exists (
-        select from pg_index as i
-        where i.indrelid = v_table and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
-          and i.indnkeyatts = cardinality(register_dataset.key) + 1
-          and (
-            select array_agg(a.attname::text order by a.attname)
-            from unnest(i.indkey[0:i.indnkeyatts - 1]) as k (attnum)
-            join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
-          ) = (
-            select array_agg(n order by n::name)
-            from unnest(register_dataset.key || register_dataset.org_column::text) as n
-          )
-      ),
-      'it has no unique key on the organization column and the key',
-      format('alter table %s add unique (%s, %s), without a predicate',
-        register_dataset.target, register_dataset.org_column, array_to_string(register_dataset.key, ', '))),
-    (7, v_table is not null and not has_table_privilege('authenticated', v_table, 'select'),
-      'authenticated may not select from it', 'Grant select on the whole table: outcomes compare whole rows.')
+    (6, v_table is not null and not has_table_privilege('authenticated', v_table, 'select'),
+      'authenticated may not select from it', 'Grant select on the whole table: outcomes compare whole rows.'),
+    (7, v_is_group and (v_rows is null or not has_function_privilege('authenticated', to_regproc(register_dataset.apply_function), 'execute')),
+      'its apply function is none', 'A function (uuid, public.import_mode, text, <composite type>[]) that authenticated may execute.'),
+    (8, v_is_group and private.lines_column(v_lines, v_table) is null,
+      'its lines do not refer to it', 'The table of lines needs a foreign key of one column to the primary key.')
   ) as r (position, applies, refusal, hint)
   where r.applies
   order by r.position
   limit 1;
 
-  if found then
+  if v_refusal is null then
+    insert into public.datasets (
+      key, label, target, id_column, org_column, key_fields, group_field, lines, apply_function, allowed_modes, entity_type, position
+    )
+    values (
+      register_dataset.dataset,
+      coalesce(register_dataset.label, initcap(replace(register_dataset.dataset, '_', ' '))),
+      v_table::text,
+      v_id,
+      register_dataset.org_column,
+      register_dataset.key,
+      register_dataset.group_field,
+      v_lines::text,
+      to_regproc(register_dataset.apply_function)::text,
+      register_dataset.allowed_modes,
+      register_dataset.entity_type,
+      (select count(*) + 1 from public.datasets)
+    )
+    returning * into v_dataset;
+
+    insert into public.dataset_fields (dataset, name, column_name, label, type, is_required, rules, reference, position)
+    select
+      v_dataset.key, n.name, a.attname, initcap(replace(n.name, '_', ' ')), coalesce(r.type, format_type(a.atttypid, a.atttypmod)),
+      n.name = any (v_dataset.key_fields) or coalesce(c.attnotnull and not c.atthasdef, false),
+      case when r.dataset is null and c.attrelid is not null then private.catalog_rules(c.attrelid::regclass, c.attname) else '{}' end
+        || case when v_is_group and c.attrelid = v_table and n.name <> v_dataset.group_field then '{"same_in_group": true}' else '{}' end::jsonb,
+      case when r.dataset is not null then jsonb_build_object('dataset', r.dataset, 'field', r.field) end,
+      row_number() over (order by a.attnum)
+    from pg_attribute as a
+    left join lateral ( -- the column itself; of an apply function's row, that of its name
+      select t.*
+      from pg_attribute as t
+      where t.attrelid in (v_table, v_lines) and t.attname = a.attname and not t.attisdropped
+      order by t.attrelid = v_table desc
+      limit 1
+    ) as c on true
+    left join lateral private.catalog_reference(c.attrelid::regclass, c.attname, register_dataset.org_column) as r on true
+    cross join lateral (
+      select case
+        when r.dataset is not null and not exists (
+          select from pg_attribute as o
+          where o.attrelid = a.attrelid and not o.attisdropped and o.attname = regexp_replace(a.attname, '_id$', '')
+        ) then regexp_replace(a.attname, '_id$', '')
+        else a.attname
+      end as name
+    ) as n
+    where a.attrelid = coalesce(v_rows, v_table)
+      and a.attnum > 0
+      and not a.attisdropped
+      and a.attgenerated = ''
+      and a.attidentity = ''
+      and a.attname not in (v_id, register_dataset.org_column)
+      and not starts_with(a.attname, '_')
+      and (v_is_group or has_column_privilege('authenticated', v_table, a.attnum, 'insert'));
+
+    select array_agg(f.column_name) into v_record_key
+    from public.dataset_fields as f
+    where f.dataset = v_dataset.key and f.name = any (case when v_is_group then array[v_dataset.group_field] else v_dataset.key_fields end);
+
+    select r.refusal, r.hint into v_refusal, v_hint
+    from (values
+      (1, (select count(*) from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (v_dataset.key_fields))
+          < cardinality(v_dataset.key_fields),
+        'authenticated may not insert the key', 'Grant insert on the columns that files may fill.'),
+      (2, private.unique_index(v_table, v_record_key || register_dataset.org_column) is null,
+        'it has no unique key on the organization column and the key',
+        format('alter table %s add unique (%s, %s), without a predicate',
+          register_dataset.target, register_dataset.org_column, array_to_string(v_record_key, ', ')))
+    ) as r (position, applies, refusal, hint)
+    where r.applies
+    order by r.position
+    limit 1;
+  end if;
+
+  if v_refusal is not null then
     raise exception using
       errcode = '22023',
       message = 'table is not fit to be a dataset',
       detail  = format('%s: %s', register_dataset.target, v_refusal),
       hint    = v_hint;
   end if;
-
-  insert into public.datasets (key, label, target, id_column, org_column, key_fields, allowed_modes, entity_type, position)
-  values (
-    register_dataset.dataset,
-    coalesce(register_dataset.label, initcap(replace(register_dataset.dataset, '_', ' '))),
-    v_table::text,
-    v_id,
-    register_dataset.org_column,
-    register_dataset.key,
-    register_dataset.allowed_modes,
-    register_dataset.entity_type,
-    (select count(*) + 1 from public.datasets)
-  )
-  returning * into v_dataset;
-
-  insert into public.dataset_fields (dataset, name, label, type, is_required, rules, position)
-  select
-    v_dataset.key,
-    a.attname,
-    initcap(replace(a.attname, '_', ' ')),
-    format_type(a.atttypid, a.atttypmod),
-    a.attname = any (v_dataset.key_fields) or (a.attnotnull and not a.atthasdef),
-    private.catalog_rules(v_table, a.attname),
-    row_number() over (order by a.attnum)
-  from pg_attribute as a
-  where a.attrelid = v_table
-    and a.attnum > 0
-    and not a.attisdropped
-    and a.attgenerated = ''
-    and a.attidentity = ''
-    and a.attname not in (v_id, register_dataset.org_column)
-    and not starts_with(a.attname, '_')
-    and has_column_privilege('authenticated', v_table, a.attnum, 'insert');
-
-  if (select count(*) from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (v_dataset.key_fields))
-    < cardinality(v_dataset.key_fields) then
-    raise exception using
-      errcode = '22023',
-      message = 'table is not fit to be a dataset',
-      detail  = format('%s: authenticated may not insert the key', register_dataset.target),
-      hint    = 'Grant insert on the columns that files may fill.';
-  end if;
   return v_dataset;
 end;
 $function$;
 
-revoke all on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name) from public;
+revoke all on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text) from public;
 
-grant execute on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name) to "postgres";
+grant execute on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text) to "postgres";
 
 -- schemas/private/functions/require_import_right.sql
 
@@ -3227,6 +3831,37 @@ revoke all on function "private"."require_org_role"(uuid, public.org_role) from 
 
 grant execute on function "private"."require_org_role"(uuid, public.org_role) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/require_running_job.sql
+
+create or replace function private.require_running_job (
+  p_batch_id  uuid,
+  p_job_types text[]
+)
+  returns public.import_batches
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  join public.scheduled_jobs as j
+    on j.batch_id = b.id and j.job_type = any (p_job_types) and j.status = 'running'
+    and j.actor is not distinct from auth.uid() and (j.run_as = 'service') = private.is_service_caller()
+  where b.id = p_batch_id;
+  if not found then
+    raise exception using errcode = 'IM001', message = 'no running job of this import is the caller''s';
+  end if;
+  return v_batch;
+end;
+$function$;
+
+revoke all on function "private"."require_running_job"(uuid, text[]) from public;
+
+grant execute on function "private"."require_running_job"(uuid, text[]) to "postgres";
+
 -- schemas/private/functions/run_commit.sql
 
 create or replace function private.run_commit (
@@ -3242,10 +3877,11 @@ declare
   v_plan    private.import_plans;
   v_range   private.applied_range;
   v_all     private.applied_piece;
-  v_outcome private.import_outcomes;
-  v_failed  integer;
-  v_absent  integer[] := '{}';
-  v_middle  integer;
+  v_fates     record;
+  v_refused   private.refused_fate[] := '{}';
+  v_absent    integer[] := '{}';
+  v_unchanged integer;
+  v_middle    integer;
 begin
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
   select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
@@ -3261,55 +3897,53 @@ begin
   -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
   perform private.require_import_right(v_batch);
 
-  -- A trigger of the statement refuses windows without a valid row as well: those rows have their fate already.
+  -- Of the record's rows the first valid one tells why, the others that they go with it. A trigger of the
+  -- statement refuses windows without a valid row as well: those rows have their fate already.
   if v_range.refused is not null then
-    v_range.refused := nullif(array(
-      select r
+    v_refused := array(
+      select row(
+        v.row_number, r.sqlstate, r.message, r.column_name, r.constraint_name,
+        nullif(first_value(v.row_number) over (partition by v.record_row order by v.row_number), v.row_number)
+      )::private.refused_fate
       from unnest(v_range.refused) as r
-      join private.valid_rows(v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached) as v on v.row_number = r.row_number
-      order by r.row_number
-    ), '{}');
+      join private.valid_rows(v_batch.id, p_task.from_row, v_range.reached) as v on v.record_row = r.row_number
+      order by v.row_number
+    );
   end if;
-
-  v_failed := private.failed_row_count(v_batch, p_task.from_row, v_range.reached);
-  v_outcome.skipped_rows := array(
-    select distinct i.row_number
-    from private.import_issues as i
-    where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
-      and i.row_number > p_task.from_row and i.row_number <= v_range.reached
-      and i.code = 'duplicate_in_file' and i.severity = 'warning'
-      and not exists (
-        select from private.import_issues as e
-        where e.staged_on = v_batch.staged_on and e.batch_id = v_batch.id
-          and e.row_number = i.row_number and e.severity = 'error'
-      )
-    order by i.row_number
-  );
 
   -- Valid rows that the merge returned nothing for: there already (insert), not there (delete, update),
   -- or unchanged.
-  v_outcome.unchanged_count := v_range.reached - p_task.from_row - v_failed
-    - cardinality(v_outcome.skipped_rows) - cardinality(v_all.row_numbers) - coalesce(cardinality(v_range.refused), 0);
-  if v_outcome.unchanged_count > 0 and v_batch.mode in ('insert', 'delete') then
+  select f.* into v_fates from private.chunk_fates(v_batch, p_task.from_row, v_range.reached) as f;
+  v_unchanged := v_fates.total - v_fates.failed - cardinality(v_fates.skipped) - cardinality(v_all.row_numbers) - cardinality(v_refused);
+  if v_unchanged > 0 and v_batch.mode in ('insert', 'delete') then
     v_absent := array(
-      select v.row_number from private.valid_rows(v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached) as v
+      select v.row_number from private.valid_rows(v_batch.id, p_task.from_row, v_range.reached) as v
       except select unnest(v_all.row_numbers)
-      except select r.row_number from unnest(v_range.refused) as r
+      except select r.row_number from unnest(v_refused) as r
       order by 1
     );
   elsif v_batch.mode = 'update' then
     v_absent := array(
-      select unnest(v_range.missing) except select r.row_number from unnest(v_range.refused) as r order by 1
+      select unnest(v_range.missing) except select r.row_number from unnest(v_refused) as r order by 1
     );
   end if;
 
   insert into private.import_issues
     (staged_on, batch_id, row_number, field, code, message, sqlstate, constraint_name, origin)
   select
-    v_batch.staged_on, v_batch.id, r.row_number, nullif(r.column_name, ''),
-    case r.sqlstate when '42501' then 'permission_denied' else 'constraint_violation' end,
-    r.message, r.sqlstate, nullif(r.constraint_name, ''), 'commit'
-  from unnest(v_range.refused) as r;
+    v_batch.staged_on, v_batch.id, r.row_number,
+    case when r.cause is null then nullif(r.column_name, '') end,
+    case
+      when r.cause is not null then 'group_failed'
+      when r.sqlstate = '42501' then 'permission_denied'
+      when r.sqlstate = 'IR001' then 'reference_not_found'
+      else 'constraint_violation'
+    end,
+    case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
+    case when r.cause is null then r.sqlstate end,
+    case when r.cause is null then nullif(r.constraint_name, '') end,
+    'commit'
+  from unnest(v_refused) as r;
 
   if cardinality(v_absent) > 0 then
     execute format(
@@ -3321,7 +3955,7 @@ begin
       case v_batch.mode when 'insert' then 'a record with this key exists' else 'no record has this key' end;
   end if;
 
-  if (v_job.params ->> 'whole')::boolean and (v_range.reached < p_task.to_row or v_range.refused is not null or v_absent <> '{}') then
+  if (v_job.params ->> 'whole')::boolean and (v_range.reached < p_task.to_row or v_refused <> '{}' or v_absent <> '{}') then
     raise exception using
       errcode = 'IM002',
       message = 'a row was refused, so nothing is applied',
@@ -3338,12 +3972,12 @@ begin
   insert into private.import_outcomes values (
     v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached,
     v_all.row_numbers, v_all.actions, v_all.record_ids, v_all.row_hashes, v_all.images,
-    v_outcome.skipped_rows,
+    v_fates.skipped,
     cardinality(array_positions(v_all.actions, 'inserted')),
     cardinality(array_positions(v_all.actions, 'updated')),
     cardinality(array_positions(v_all.actions, 'deleted')),
-    v_outcome.unchanged_count - cardinality(v_absent),
-    coalesce(cardinality(v_range.refused), 0) + cardinality(v_absent)
+    v_unchanged - cardinality(v_absent),
+    cardinality(v_refused) + cardinality(v_absent)
   );
 
   -- Out of patience: the rest in two tasks.
@@ -3352,10 +3986,7 @@ begin
     perform private.enqueue_tasks(v_job, p_task.task_type, v_range.reached, p_task.to_row, v_middle);
   end if;
 
-  return row(
-    v_range.reached - p_task.from_row,
-    v_failed + coalesce(cardinality(v_range.refused), 0) + cardinality(v_absent)
-  );
+  return row(v_fates.total, v_fates.failed + cardinality(v_refused) + cardinality(v_absent));
 end;
 $function$;
 
@@ -3448,8 +4079,11 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
   perform private.require_import_right(v_batch);
 
-  if p_task.task_type <> 'validate' then
-    v_buckets := private.duplicate_buckets(v_batch);
+  if p_task.task_type = 'groups' then
+    execute v_plan.group_sql into v_count using v_batch.staged_on, v_batch.id, p_task.from_row, private.key_buckets(v_batch);
+    return row(0, v_count);
+  elsif p_task.task_type <> 'validate' then
+    v_buckets := private.key_buckets(v_batch);
     execute v_plan.duplicates_sql[substring(p_task.task_type from '[0-9]+$')::integer]
     using v_batch.staged_on, v_batch.id, p_task.from_row, v_buckets;
     get diagnostics v_count = row_count;
@@ -3460,15 +4094,19 @@ begin
   where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
     and i.row_number > p_task.from_row and i.row_number <= p_task.to_row
     and i.origin <> 'ingest';
+  delete from private.import_group_rows as g
+  where v_plan.group_sql is not null
+    and g.staged_on = v_batch.staged_on and g.batch_id = v_batch.id
+    and g.row_number > p_task.from_row and g.row_number <= p_task.to_row;
 
   begin
-    execute v_plan.validate_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row;
+    execute v_plan.validate_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row, v_batch.org_id;
   exception when data_exception or integrity_constraint_violation or raise_exception then
     if v_plan.validate_bare_sql is null then
       raise;
     end if;
     -- One of the table's CHECKs raises on some value: leave them to the table, row by row.
-    execute v_plan.validate_bare_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row;
+    execute v_plan.validate_bare_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row, v_batch.org_id;
   end;
 
   return row(
@@ -3589,26 +4227,17 @@ create or replace function private.staged_rows (
   set enable_seqscan to 'off'
   AS $function$
 declare
-  v_staged_on date;
-  v_plan      private.import_plans;
+  v_plan private.import_plans;
 begin
-  select b.staged_on into v_staged_on
-  from public.import_batches as b
-  join public.scheduled_jobs as j
-    on j.batch_id = b.id and j.job_type = 'commit' and j.status = 'running'
-    and j.actor is not distinct from auth.uid() and (j.run_as = 'service') = private.is_service_caller()
-  where b.id = p_batch_id;
-  if not found then
-    raise exception using errcode = 'IM001', message = 'no running commit of this import is the caller''s';
-  end if;
+  perform private.require_running_job(p_batch_id, '{commit}');
 
   select p.* into v_plan from private.import_plans as p where p.batch_id = p_batch_id;
   if v_plan.lookup_sql is null then
     return query
     select v.row_number, v.cells, null::uuid
-    from private.valid_rows(v_staged_on, p_batch_id, p_from_row, p_to_row) as v;
+    from private.valid_rows(p_batch_id, p_from_row, p_to_row) as v;
   else
-    return query execute v_plan.lookup_sql using v_staged_on, p_batch_id, p_from_row, p_to_row, v_plan.org_id;
+    return query execute v_plan.lookup_sql using p_batch_id, p_from_row, p_to_row, v_plan.org_id;
   end if;
 end;
 $function$;
@@ -3810,6 +4439,7 @@ begin
         and not jsonb_path_exists(v_rule.value, 'strict $[*] ? (@.type() != "string")')
       when 'pattern' then jsonb_typeof(v_rule.value) = 'string'
       when 'unique_in_file' then jsonb_typeof(v_rule.value) = 'boolean'
+      when 'same_in_group' then jsonb_typeof(v_rule.value) = 'boolean'
       when 'min' then jsonb_typeof(v_rule.value) = 'number'
       when 'max' then jsonb_typeof(v_rule.value) = 'number'
       when 'min_length' then jsonb_typeof(v_rule.value) = 'number'
@@ -4415,6 +5045,58 @@ revoke all on function "private"."type_shape"(text) from public;
 
 grant execute on function "private"."type_shape"(text) to "postgres";
 
+-- schemas/private/functions/typed_value.sql
+
+create or replace function private.typed_value (
+  p_field        private.planned_field,
+  p_organization text,
+  p_refuse       boolean
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_field.reference is null then v.value
+    when p_refuse then format('case when %1$s is not null then coalesce(%2$s, private.refuse_reference(%3$L, %4$L, %5$s)) end',
+      v.value, private.reference_lookup(p_field, v.value, p_organization), p_field.name, p_field.reference ->> 'label', p_field.value)
+    else private.reference_lookup(p_field, v.value, p_organization)
+  end
+  from (select format('(%s)::%s', p_field.value, p_field.type)) as v (value);
+$function$;
+
+revoke all on function "private"."typed_value"(private.planned_field, text, boolean) from public;
+
+grant execute on function "private"."typed_value"(private.planned_field, text, boolean) to "postgres";
+
+-- schemas/private/functions/unique_index.sql
+
+create or replace function private.unique_index (
+  p_table   regclass,
+  p_columns name[]
+)
+  returns regclass
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select i.indexrelid::regclass
+  from pg_index as i
+  where i.indrelid = p_table and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+    and (
+      select array_agg(a.attname order by a.attname)
+      from unnest(i.indkey[0:i.indnkeyatts - 1]) as k (attnum)
+      join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    ) = (select array_agg(c order by c) from unnest(p_columns) as c)
+  order by i.indexrelid::regclass::text
+  limit 1;
+$function$;
+
+revoke all on function "private"."unique_index"(regclass, name[]) from public;
+
+grant execute on function "private"."unique_index"(regclass, name[]) to "postgres";
+
 -- schemas/private/functions/unmapped_fields.sql
 
 create or replace function private.unmapped_fields (
@@ -4431,7 +5113,11 @@ create or replace function private.unmapped_fields (
   from public.dataset_fields as f
   join public.datasets as d on d.key = f.dataset
   where f.dataset = p_dataset
-    and (f.name = any (d.key_fields) or (f.is_required and p_mode in ('insert', 'upsert')))
+    and case p_mode
+      when 'delete' then f.name = any (private.record_key(d))
+      when 'update' then f.name = any (d.key_fields)
+      else f.name = any (d.key_fields) or f.is_required
+    end
     and not p_mapping ? f.name;
 $function$;
 
@@ -4439,9 +5125,9 @@ revoke all on function "private"."unmapped_fields"(text, public.import_mode, jso
 
 grant execute on function "private"."unmapped_fields"(text, public.import_mode, jsonb) to "postgres";
 
--- schemas/private/functions/valid_rows.sql
+-- schemas/private/functions/valid_group_rows.sql
 
-create or replace function private.valid_rows (
+create or replace function private.valid_group_rows (
   p_staged_on date,
   p_batch_id  uuid,
   p_from_row  integer,
@@ -4449,7 +5135,42 @@ create or replace function private.valid_rows (
 )
   returns table (
     row_number integer,
-    cells      text[]
+    cells      text[],
+    record_row integer
+  )
+  language sql
+  stable
+  rows 20000
+  set search_path to ''
+  set enable_nestloop to 'on'
+  set enable_hashjoin to 'off'
+  set enable_seqscan to 'off'
+  AS $function$
+  select r.row_number, r.cells, c.record_row
+  from private.chunk_rows(p_staged_on, p_batch_id, p_from_row, p_to_row) as c
+  join private.import_rows as r on r.staged_on = p_staged_on and r.batch_id = p_batch_id and r.row_number = c.row_number
+  where not exists (
+    select from private.import_issues as i
+    where i.staged_on = p_staged_on and i.batch_id = p_batch_id and i.row_number = c.row_number
+      and (i.severity = 'error' or i.code = 'duplicate_in_file')
+  );
+$function$;
+
+revoke all on function "private"."valid_group_rows"(date, uuid, integer, integer) from public;
+
+grant execute on function "private"."valid_group_rows"(date, uuid, integer, integer) to "postgres";
+
+-- schemas/private/functions/valid_rows.sql
+
+create or replace function private.valid_rows (
+  p_batch_id uuid,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns table (
+    row_number integer,
+    cells      text[],
+    record_row integer
   )
   language plpgsql
   stable
@@ -4458,17 +5179,24 @@ create or replace function private.valid_rows (
   set enable_nestloop to 'off'
   set enable_hashjoin to 'on'
   AS $function$
+declare
+  v_staged_on date := (select b.staged_on from public.import_batches as b where b.id = p_batch_id);
 begin
+  if private.has_groups(p_batch_id) then
+    return query select g.* from private.valid_group_rows(v_staged_on, p_batch_id, p_from_row, p_to_row) as g;
+    return;
+  end if;
+
   return query
-  select r.row_number, r.cells
+  select r.row_number, r.cells, r.row_number
   from private.import_rows as r
-  where r.staged_on = p_staged_on
+  where r.staged_on = v_staged_on
     and r.batch_id = p_batch_id
     and r.row_number > p_from_row
     and r.row_number <= p_to_row
     and not exists (
       select from private.import_issues as i
-      where i.staged_on = p_staged_on
+      where i.staged_on = v_staged_on
         and i.batch_id = p_batch_id
         and i.row_number = r.row_number
         and i.row_number > p_from_row
@@ -4478,9 +5206,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."valid_rows"(date, uuid, integer, integer) from public;
+revoke all on function "private"."valid_rows"(uuid, integer, integer) from public;
 
-grant execute on function "private"."valid_rows"(date, uuid, integer, integer) to "postgres";
+grant execute on function "private"."valid_rows"(uuid, integer, integer) to "postgres";
 
 -- schemas/private/functions/worker_activity.sql
 
@@ -4622,6 +5350,30 @@ grant create, usage on schema "private" to "postgres";
 
 grant usage on schema "private" to "service_role", "sluice_ingest";
 
+-- schemas/private/tables/import_group_rows.sql
+
+create table "private"."import_group_rows" (
+  "staged_on"  date    not null,
+  "batch_id"   uuid    not null,
+  "first_row"  integer not null,
+  "row_number" integer not null
+) partition by range (staged_on);
+
+alter table "private"."import_group_rows"
+  add constraint "import_group_rows_pkey" primary key (batch_id, first_row, row_number, staged_on);
+
+create index import_group_rows_batch_id_row_number_idx on only private.import_group_rows using btree (batch_id, row_number);
+
+comment on table "private"."import_group_rows" is 'Rows that belong to a record whose first row is another one.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_group_rows" to "postgres";
+
+-- schemas/private/tables/import_group_rows_default.sql
+
+create table "private"."import_group_rows_default" partition of "private"."import_group_rows" default;
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_group_rows_default" to "postgres";
+
 -- schemas/private/tables/import_issues.sql
 
 create table "private"."import_issues" (
@@ -4684,7 +5436,9 @@ alter table "private"."import_outcomes"
 
 comment on column "private"."import_outcomes"."images" is 'The record before it was updated or deleted, as jsonb; null for inserted ones.';
 
-comment on column "private"."import_outcomes"."row_hashes" is 'hash_record_extended over the record as the import left it, in the columns that the plan names; null for deleted ones.';
+comment on column "private"."import_outcomes"."record_ids" is 'Where several rows make one record all of them have its id, and the first of them its hash and image.';
+
+comment on column "private"."import_outcomes"."row_hashes" is 'hash_record_extended over the record as the import left it, as the plan says; null for deleted ones.';
 
 comment on table "private"."import_outcomes" is 'What became of the rows of a chunk (after from_row, to to_row): those in row_numbers were acted upon; those in skipped_rows passed over; those with an error issue failed; the others were unchanged.';
 
@@ -4705,11 +5459,12 @@ create table "private"."import_plans" (
   "key_index"         text                     not null,
   "insert_columns"    text[]                   not null,
   "update_columns"    text[]                   not null,
-  "hash_columns"      text[]                   not null,
+  "hash_sql"          text                     not null,
   "keys_sql"          text                     not null,
   "validate_sql"      text                     not null,
   "validate_bare_sql" text,
   "duplicates_sql"    text[]                   not null,
+  "group_sql"         text,
   "lookup_sql"        text,
   "merge_sql"         text                     not null,
   "missing_sql"       text,
@@ -4721,7 +5476,7 @@ create table "private"."import_plans" (
 alter table "private"."import_plans"
   add column "mode" public.import_mode not null;
 
-comment on table "private"."import_plans" is 'What an import runs. keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches.';
+comment on table "private"."import_plans" is 'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches.';
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_plans" to "postgres";
 
@@ -4878,10 +5633,13 @@ grant usage on type "private"."issue_severity" to "postgres";
 create type "private"."planned_field" as (
   "number"      integer,
   "name"        text,
+  "column_name" text,
+  "relation"    regclass,
   "type"        text,
   "type_oid"    oid,
   "class"       text,
   "rules"       jsonb,
+  "reference"   jsonb,
   "is_key"      boolean,
   "is_required" boolean,
   "default_sql" text,
@@ -4891,6 +5649,30 @@ create type "private"."planned_field" as (
 );
 
 grant usage on type "private"."planned_field" to "postgres";
+
+-- schemas/private/types/record_state.sql
+
+create type "private"."record_state" as (
+  "key"   text,
+  "id"    uuid,
+  "hash"  bigint,
+  "image" jsonb
+);
+
+grant usage on type "private"."record_state" to "postgres";
+
+-- schemas/private/types/refused_fate.sql
+
+create type "private"."refused_fate" as (
+  "row_number"      integer,
+  "sqlstate"        text,
+  "message"         text,
+  "column_name"     text,
+  "constraint_name" text,
+  "cause"           integer
+);
+
+grant usage on type "private"."refused_fate" to "postgres";
 
 -- schemas/private/types/refused_row.sql
 
@@ -5632,11 +6414,13 @@ grant delete, select on table "public"."customers" to "service_role";
 create table "public"."dataset_fields" (
   "dataset"     text    not null,
   "name"        text    not null,
+  "column_name" text    not null,
   "label"       text    not null,
   "type"        text    not null,
   "is_required" boolean not null,
   "aliases"     text[]  not null default '{}'::text[],
   "rules"       jsonb   not null default '{}'::jsonb,
+  "reference"   jsonb,
   "position"    integer not null,
   constraint "dataset_fields_pkey" primary key (dataset, name),
   constraint "dataset_fields_dataset_fkey" foreign key (dataset) references public.datasets(key) on delete cascade
@@ -5657,11 +6441,15 @@ create policy "dataset_fields_select" on "public"."dataset_fields"
 
 comment on column "public"."dataset_fields"."aliases" is 'Other names that files give the column, for the suggestion of mappings.';
 
+comment on column "public"."dataset_fields"."column_name" is 'The column that it fills.';
+
 comment on column "public"."dataset_fields"."is_required" is 'A new record needs a value: not null without a default, or part of the key.';
 
-comment on column "public"."dataset_fields"."rules" is 'Any of { format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, unique_in_file: boolean }.';
+comment on column "public"."dataset_fields"."reference" is 'Another record, which files name by its key: { dataset, field }. Looked up within the organization.';
 
-comment on column "public"."dataset_fields"."type" is 'PostgreSQL type, as format_type gives it.';
+comment on column "public"."dataset_fields"."rules" is 'Any of { format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, unique_in_file: boolean, same_in_group: boolean }.';
+
+comment on column "public"."dataset_fields"."type" is 'PostgreSQL type, as format_type gives it; of a reference, that of the key.';
 
 comment on table "public"."dataset_fields" is 'The columns of a dataset that a file may fill, with the rules for each.';
 
@@ -5678,14 +6466,19 @@ grant select on table "public"."dataset_fields" to "service_role";
 -- schemas/public/tables/datasets.sql
 
 create table "public"."datasets" (
-  "key"        text                     not null,
-  "label"      text                     not null,
-  "target"     text                     not null,
-  "id_column"  text                     not null,
-  "org_column" text                     not null,
-  "key_fields" text[]                   not null,
-  "position"   integer                  not null,
-  "created_at" timestamp with time zone not null default now(),
+  "key"            text                     not null,
+  "label"          text                     not null,
+  "target"         text                     not null,
+  "id_column"      text                     not null,
+  "org_column"     text                     not null,
+  "key_fields"     text[]                   not null,
+  "group_field"    text,
+  "lines"          text,
+  "apply_function" text,
+  "position"       integer                  not null,
+  "created_at"     timestamp with time zone not null default now(),
+  constraint "datasets_apply_function_check" check ((num_nulls(group_field, lines, apply_function) = ANY (ARRAY[0, 3]))),
+  constraint "datasets_group_field_check" check ((group_field = ANY (key_fields))),
   constraint "datasets_key_check" check ((key ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
   constraint "datasets_key_fields_check" check ((cardinality(key_fields) > 0)),
   constraint "datasets_pkey" primary key (key)
@@ -5708,9 +6501,15 @@ create policy "datasets_select" on "public"."datasets"
   to "authenticated"
   using (true);
 
+comment on column "public"."datasets"."apply_function" is 'What writes such records: (org_id uuid, mode import_mode, blank text, rows <type>[]) returns void.';
+
+comment on column "public"."datasets"."group_field" is 'Where several rows of a file make one record, a record with lines: the field by which they belong together, the key of the record.';
+
 comment on column "public"."datasets"."id_column" is 'Its primary key, a uuid. Never mapped.';
 
 comment on column "public"."datasets"."key_fields" is 'Fields by which a row of a file and a record are the same: unique within the organization.';
+
+comment on column "public"."datasets"."lines" is 'The table of those lines, with its schema.';
 
 comment on column "public"."datasets"."org_column" is 'Its organization. Never mapped: always the import''s.';
 

@@ -74,32 +74,38 @@ export type Database = {
       dataset_fields: {
         Row: {
           aliases: string[]
+          column_name: string
           dataset: string
           is_required: boolean
           label: string
           name: string
           position: number
+          reference: Json | null
           rules: NonNullable<Json>
           type: string
         }
         ComputedFields: never
         Insert: {
           aliases?: string[]
+          column_name: string
           dataset: string
           is_required: boolean
           label: string
           name: string
           position: number
+          reference?: Json | null
           rules?: NonNullable<Json>
           type: string
         }
         Update: {
           aliases?: string[]
+          column_name?: string
           dataset?: string
           is_required?: boolean
           label?: string
           name?: string
           position?: number
+          reference?: Json | null
           rules?: NonNullable<Json>
           type?: string
         }
@@ -116,12 +122,15 @@ export type Database = {
       datasets: {
         Row: {
           allowed_modes: Database['public']['Enums']['import_mode'][]
+          apply_function: string | null
           created_at: string
           entity_type: Database['public']['Enums']['sync_entity_type']
+          group_field: string | null
           id_column: string
           key: string
           key_fields: string[]
           label: string
+          lines: string | null
           org_column: string
           position: number
           target: string
@@ -129,24 +138,30 @@ export type Database = {
         ComputedFields: never
         Insert: {
           allowed_modes: Database['public']['Enums']['import_mode'][]
+          apply_function?: string | null
           created_at?: string
           entity_type: Database['public']['Enums']['sync_entity_type']
+          group_field?: string | null
           id_column: string
           key: string
           key_fields: string[]
           label: string
+          lines?: string | null
           org_column: string
           position: number
           target: string
         }
         Update: {
           allowed_modes?: Database['public']['Enums']['import_mode'][]
+          apply_function?: string | null
           created_at?: string
           entity_type?: Database['public']['Enums']['sync_entity_type']
+          group_field?: string | null
           id_column?: string
           key?: string
           key_fields?: string[]
           label?: string
+          lines?: string | null
           org_column?: string
           position?: number
           target?: string

@@ -122,6 +122,18 @@ create table private.import_rows (
 ) partition by range (staged_on);
 comment on table private.import_rows is 'The rows of files as they were sent. row_number counts from 1 without gaps.';
 
+-- Where several rows make one record. A group is chunked where its first row is.
+create table private.import_group_rows (
+  staged_on  date not null,
+  batch_id   uuid not null,
+  first_row  integer not null,
+  row_number integer not null,
+
+  primary key (batch_id, first_row, row_number, staged_on)
+) partition by range (staged_on);
+comment on table private.import_group_rows is 'Rows that belong to a record whose first row is another one.';
+create index import_group_rows_batch_id_row_number_idx on private.import_group_rows (batch_id, row_number);
+
 create table private.import_issues (
   id              bigint generated always as identity,
   staged_on       date not null,
@@ -165,15 +177,17 @@ create table private.import_outcomes (
 comment on table private.import_outcomes is
   'What became of the rows of a chunk (after from_row, to to_row): those in row_numbers were acted upon; those in '
   'skipped_rows passed over; those with an error issue failed; the others were unchanged.';
+comment on column private.import_outcomes.record_ids is
+  'Where several rows make one record all of them have its id, and the first of them its hash and image.';
 comment on column private.import_outcomes.row_hashes is
-  'hash_record_extended over the record as the import left it, in the columns that the plan names; null for deleted ones.';
+  'hash_record_extended over the record as the import left it, as the plan says; null for deleted ones.';
 comment on column private.import_outcomes.images is 'The record before it was updated or deleted, as jsonb; null for inserted ones.';
 -- Identifiers and hashes do not compress: spare the attempt.
 alter table private.import_outcomes alter column record_ids set storage external;
 alter table private.import_outcomes alter column row_hashes set storage external;
 
 select private.create_partitions(t, 'week', 3)
-from unnest('{private.import_rows, private.import_issues, private.import_outcomes}'::regclass[]) as t;
+from unnest('{private.import_rows, private.import_group_rows, private.import_issues, private.import_outcomes}'::regclass[]) as t;
 
 -- Sessions ----------------------------------------------------------------------------------------
 

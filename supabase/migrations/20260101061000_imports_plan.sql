@@ -10,20 +10,21 @@ create table private.import_plans (
   key_index        text not null,
   insert_columns   text[] not null,
   update_columns   text[] not null,
-  hash_columns     text[] not null,
+  hash_sql         text not null,
   keys_sql         text not null,
   validate_sql     text not null,
   validate_bare_sql text,
   duplicates_sql   text[] not null,
+  group_sql        text,
   lookup_sql       text,
   merge_sql        text not null,
   missing_sql      text,
   compiled_at      timestamptz not null default clock_timestamp()
 );
 comment on table private.import_plans is
-  'What an import runs. keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the '
+  'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the '
   'table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; '
-  'lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; '
+  'group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; '
   'missing_sql: rows of a range that no record matches.';
 
 -- Types -------------------------------------------------------------------------------------------
@@ -312,6 +313,16 @@ begin
 end;
 $$;
 
+-- The fields by which a record is found.
+create function private.record_key(p_dataset public.datasets)
+returns text[]
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case when p_dataset.group_field is null then p_dataset.key_fields else array[p_dataset.group_field] end;
+$$;
+
 -- Fields that the mode cannot do without and the mapping does not fill.
 create function private.unmapped_fields(p_dataset text, p_mode public.import_mode, p_mapping jsonb)
 returns text[]
@@ -323,7 +334,11 @@ as $$
   from public.dataset_fields as f
   join public.datasets as d on d.key = f.dataset
   where f.dataset = p_dataset
-    and (f.name = any (d.key_fields) or (f.is_required and p_mode in ('insert', 'upsert')))
+    and case p_mode
+      when 'delete' then f.name = any (private.record_key(d))
+      when 'update' then f.name = any (d.key_fields)
+      else f.name = any (d.key_fields) or f.is_required
+    end
     and not p_mapping ? f.name;
 $$;
 

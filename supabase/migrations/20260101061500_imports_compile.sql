@@ -11,10 +11,13 @@
 create type private.planned_field as (
   number      integer,
   name        text,
+  column_name text,
+  relation    regclass,
   type        text,
-  type_oid    oid,
+  type_oid    oid, -- of the column
   class       text,
   rules       jsonb,
+  reference   jsonb, -- { dataset, target, id_column, org_column, column, label }
   is_key      boolean,
   is_required boolean,
   default_sql text,
@@ -39,36 +42,97 @@ begin
   select array_agg(row(
     f.position,
     f.name,
+    f.column_name,
+    a.attrelid::regclass,
     case private.type_class(f.type) when 'text' then 'text' else f.type end, -- a cast to varchar(n) would cut
     a.atttypid,
     private.type_class(f.type),
     f.rules,
+    r.reference,
     f.name = any (v_dataset.key_fields),
     case
       when f.name = any (v_dataset.key_fields) then true
-      when p_batch.mode = 'update' then a.attnotnull and v_blank = 'clear'
+      when p_batch.mode = 'update' then coalesce(a.attnotnull, false) and v_blank = 'clear'
       else f.is_required
     end,
     (select pg_get_expr(e.adbin, e.adrelid) from pg_attrdef as e where e.adrelid = a.attrelid and e.adnum = a.attnum),
-    a.attnotnull,
+    coalesce(a.attnotnull, false),
     x.source,
     x.value
   )::private.planned_field order by f.position)
   into v_fields
   from public.dataset_fields as f
-  join pg_attribute as a on a.attrelid = v_dataset.target::regclass and a.attname = f.name and not a.attisdropped
+  left join lateral ( -- an apply function may take what is no column
+    select t.*
+    from pg_attribute as t
+    where t.attrelid in (v_dataset.target::regclass, v_dataset.lines::regclass) and t.attname = f.column_name and not t.attisdropped
+    order by t.attrelid = v_dataset.target::regclass desc
+    limit 1
+  ) as a on true
+  left join lateral (
+    select jsonb_build_object('target', d.target, 'id_column', d.id_column, 'org_column', d.org_column, 'label', d.label,
+      'column', k.column_name) as reference
+    from public.datasets as d
+    join public.dataset_fields as k on k.dataset = d.key and k.name = f.reference ->> 'field'
+    where d.key = f.reference ->> 'dataset'
+  ) as r on true
   cross join lateral private.field_expressions(f, p_batch.mapping -> f.name, p_batch.columns) as x
   where f.dataset = v_dataset.key
     and p_batch.mapping ? f.name
-    and (p_batch.mode <> 'delete' or f.name = any (v_dataset.key_fields));
+    and (a.attnum is not null or v_dataset.apply_function is not null)
+    and (p_batch.mode <> 'delete' or f.name = any (private.record_key(v_dataset)));
   return v_fields;
 end;
 $$;
 
--- Issues of the rows after $3, to $4, of batch $2, staged on $1: all rules of all fields in one pass.
+-- The id of the record that a value names, within the organization: an index probe.
+create function private.reference_lookup(p_field private.planned_field, p_value text, p_organization text)
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select format('(select x.%I from %s as x where x.%I = %s and x.%I = %s)',
+    p_field.reference ->> 'id_column', p_field.reference ->> 'target', p_field.reference ->> 'org_column', p_organization,
+    p_field.reference ->> 'column', p_value);
+$$;
+
+-- What goes into the field's column: the value in its type, or the id of the record that it names.
+create function private.typed_value(p_field private.planned_field, p_organization text, p_refuse boolean)
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when p_field.reference is null then v.value
+    when p_refuse then format('case when %1$s is not null then coalesce(%2$s, private.refuse_reference(%3$L, %4$L, %5$s)) end',
+      v.value, private.reference_lookup(p_field, v.value, p_organization), p_field.name, p_field.reference ->> 'label', p_field.value)
+    else private.reference_lookup(p_field, v.value, p_organization)
+  end
+  from (select format('(%s)::%s', p_field.value, p_field.type)) as v (value);
+$$;
+
+-- Somebody deleted the record since the rows were validated, or the actor may not see it.
+create function private.refuse_reference(p_field text, p_label text, p_value text)
+returns uuid
+language plpgsql immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = 'IR001',
+    message = format('no record of %s has this key', p_label),
+    detail  = p_value,
+    column  = p_field;
+end;
+$$;
+
+-- Issues of the rows after $3, to $4, of batch $2, staged on $1, for organization $5: all rules of all fields in one pass.
 -- CHECK constraints whose columns all come from the file are judged here too, where they all have
 -- values: what the table would refuse one by one is found set by set. Only c has their column names.
-create function private.compile_validation(p_target regclass, p_fields private.planned_field[], p_checks boolean)
+create function private.compile_validation(p_fields private.planned_field[], p_checks boolean)
 returns text
 language plpgsql stable
 security invoker
@@ -87,6 +151,7 @@ declare
   v_branches  text := '';
   v_value     text;
   v_shown     text;
+  v_missing   text;
 begin
   foreach f in array p_fields loop
     v_value := 't._' || f.number;
@@ -144,6 +209,13 @@ begin
       v_bad_typed := v_bad_typed || ' or ' || v_rule.condition;
       v_branches := v_branches || format(c_branch, f.name, 'out_of_range', v_rule.message, v_shown, v_rule.condition);
     end loop;
+
+    if f.reference is not null then
+      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '$5'));
+      v_bad_typed := v_bad_typed || ' or ' || v_missing;
+      v_branches := v_branches || format(c_branch, f.name, 'reference_not_found',
+        format('no record of %s has this key', f.reference ->> 'label'), v_shown, v_missing);
+    end if;
   end loop;
 
   for v_check in
@@ -155,9 +227,11 @@ begin
     from pg_constraint as c
     cross join lateral unnest(c.conkey) with ordinality as k (attnum, position)
     join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
-    where p_checks and c.conrelid = p_target and c.contype = 'c'
+    where p_checks and c.conrelid in (select p.relation from unnest(p_fields) as p) and c.contype = 'c'
     group by c.oid, c.conname
-    having bool_and(a.attname in (select p.name from unnest(p_fields) as p))
+    having bool_and(exists (
+        select from unnest(p_fields) as p where p.relation = c.conrelid and p.name = a.attname and p.reference is null
+      ))
       -- what became a rule has been judged as one
       and not coalesce(bool_and(private.check_rule(pg_get_expr(c.conbin, c.conrelid), a.attname)
         <@ (select p.rules from unnest(p_fields) as p where p.name = a.attname)), false)
@@ -247,11 +321,36 @@ where n.row_number <> d.kept $q$,
   from unnest(p_fields) as f;
 $$;
 
+create function private.hashable_columns(p_table regclass, p_alias text)
+returns text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select string_agg(private.hashable(format('%s.%I', p_alias, a.attname), a.atttypid), ', ' order by a.attnum)
+  from pg_attribute as a
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+$$;
+
+-- The hash of record t as it is; of one with lines, of these too.
+create function private.record_hash(p_dataset public.datasets)
+returns text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select format('hash_record_extended(row(%s%s), 0)',
+    private.hashable_columns(p_dataset.target::regclass, 't'),
+    case when p_dataset.lines is not null then format(
+      ', array(select hash_record_extended(row(%s), 0) from %s as l where l.%I = t.%I order by 1)',
+      private.hashable_columns(p_dataset.lines::regclass, 'l'), p_dataset.lines,
+      private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.id_column) else '' end);
+$$;
+
 -- Applies the valid rows after $2, to $3, of batch $1 to organization $4; one row of parallel arrays
 -- says what was done. Sorted by key, so that two imports of the same keys do not deadlock.
 create function private.compile_merge(
-  p_dataset public.datasets, p_mode public.import_mode, p_blank text, p_fields private.planned_field[],
-  p_hash_columns text[], p_by_id boolean
+  p_dataset public.datasets, p_mode public.import_mode, p_blank text, p_fields private.planned_field[], p_by_id boolean
 )
 returns text
 language plpgsql stable
@@ -269,31 +368,30 @@ declare
   v_hash    text;
 begin
   select
-    string_agg(format('(%s)::%s as %I', f.value, f.type, f.name), ', ' order by f.number),
-    string_agg(format('%I', f.name), ', ' order by f.number) filter (where f.is_key),
+    string_agg(format('%s as %I', private.typed_value(f, '$4', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
+      ', ' order by f.number),
+    string_agg(format('%I', f.column_name), ', ' order by f.number) filter (where f.is_key),
     case when p_by_id then format('t.%I = s._id', p_dataset.id_column)
-      else format('t.%I = $4 and ', p_dataset.org_column) || string_agg(format('t.%1$I = s.%1$I', f.name), ' and ' order by f.number) filter (where f.is_key)
+      else format('t.%I = $4 and ', p_dataset.org_column)
+        || string_agg(format('t.%1$I = s.%1$I', f.column_name), ' and ' order by f.number) filter (where f.is_key)
     end
   into v_source, v_order, v_match
   from unnest(p_fields) as f;
 
-  select format('hash_record_extended(row(%s), 0)', string_agg(private.hashable(format('t.%I', a.attname), a.atttypid), ', ' order by h.position))
-  into v_hash
-  from unnest(p_hash_columns) with ordinality as h (name, position)
-  join pg_attribute as a on a.attrelid = v_target::regclass and a.attname = h.name;
+  v_hash := private.record_hash(p_dataset);
 
   if p_mode in ('update', 'upsert') and cardinality(v_others) > 0 then
     select format('
     when matched and t.%I = $4 and row(%s) is distinct from row(%s) then update set %s',
       p_dataset.org_column,
-      string_agg(private.hashable(format('t.%I', f.name), f.type_oid), ', ' order by f.number),
+      string_agg(private.hashable(format('t.%I', f.column_name), f.type_oid), ', ' order by f.number),
       string_agg(private.hashable(n.value, f.type_oid), ', ' order by f.number),
-      string_agg(format('%I = %s', f.name, n.value), ', ' order by f.number))
+      string_agg(format('%I = %s', f.column_name, n.value), ', ' order by f.number))
     into v_actions
     from unnest(v_others) as f
     cross join lateral (
-      select case when p_blank = 'ignore' or f.not_null then format('coalesce(s.%1$I, t.%1$I)', f.name)
-        else format('s.%I', f.name) end as value
+      select case when p_blank = 'ignore' or f.not_null then format('coalesce(s.%1$I, t.%1$I)', f.column_name)
+        else format('s.%I', f.column_name) end as value
     ) as n;
     -- Only an update has a row that was replaced. xmax = xmin: it is the one that this statement
     -- replaced, and not older than an edit that slipped in while the merge waited for the lock.
@@ -308,10 +406,10 @@ begin
     select v_actions || format('
     when not matched then insert (%I, %s) values ($4, %s)',
       p_dataset.org_column,
-      string_agg(format('%I', f.name), ', ' order by f.number),
+      string_agg(format('%I', f.column_name), ', ' order by f.number),
       string_agg(
         case when f.default_sql is not null and (f.not_null or p_blank = 'ignore')
-          then format('coalesce(s.%I, %s)', f.name, f.default_sql) else format('s.%I', f.name) end, ', ' order by f.number))
+          then format('coalesce(s.%I, %s)', f.column_name, f.default_sql) else format('s.%I', f.column_name) end, ', ' order by f.number))
     into v_actions
     from unnest(p_fields) as f;
   elsif p_mode = 'delete' then
@@ -345,6 +443,136 @@ from applied as a $q$,
 end;
 $$;
 
+-- Groups of bucket $3 of $4 of batch $2, staged on $1: which rows belong to which first row; and as issues
+-- the rows whose record is refused, because they disagree about it or because one of them has an error.
+-- Returns how many rows failed.
+create function private.compile_groups(p_fields private.planned_field[], p_group_field text)
+returns text
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_key       private.planned_field := (select f from unnest(p_fields) as f where f.name = p_group_field);
+  v_same      private.planned_field[] := array(
+    select f from unnest(p_fields) as f where (f.rules -> 'same_in_group')::boolean order by f.number
+  );
+  v_values    text;
+  v_firsts    text;
+  v_conflicts text;
+begin
+  select
+    coalesce(string_agg(format(', %s as _%s', f.value, f.number), '' order by f.number), ''),
+    coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null))[1] as _%1$s', f.number), '' order by f.number), ''),
+    coalesce(string_agg(format(' union all select %L, k._%s, g._%2$s where k._%2$s <> g._%2$s', f.name, f.number), '' order by f.number), '')
+  into v_values, v_firsts, v_conflicts
+  from unnest(v_same) as f;
+
+  return format($q$
+with texts as (
+  select r.row_number as _row, %s as _text%s
+  from private.import_rows as r
+  where r.staged_on = $1 and r.batch_id = $2
+  offset 0
+),
+k as materialized (
+  select t.*, %s as _key
+  from texts as t
+  where $4 = 1 or (hash_record_extended(row(t._text), 0) & 2147483647) %% $4 = $3
+),
+g as materialized (
+  select k._key, min(k._row) as _first, array_agg(k._row order by k._row) as _rows%s
+  from k
+  where k._key is not null
+  group by k._key
+  having count(*) > 1
+),
+members as (
+  insert into private.import_group_rows (staged_on, batch_id, first_row, row_number)
+  select $1, $2, g._first, n
+  from g
+  cross join lateral unnest(g._rows[2:]) as n
+),
+faulty as materialized (
+  select distinct i.row_number
+  from private.import_issues as i
+  where i.staged_on = $1 and i.batch_id = $2 and i.severity = 'error'
+),
+conflicts as materialized (
+  select k._row, k._key, c._field, c._value, c._first_value
+  from k
+  join g on g._key = k._key
+  cross join lateral (select null::text, null::text, null::text where false%s) as c (_field, _value, _first_value)
+  where not exists (select from faulty as f where f.row_number = k._row)
+),
+failing as (
+  select n._row, g._key, min(f._row) as _cause
+  from g
+  cross join lateral unnest(g._rows) as n (_row)
+  join (
+    select g._key, f.row_number as _row
+    from g cross join lateral unnest(g._rows) as m (_row) join faulty as f on f.row_number = m._row
+    union all
+    select c._key, c._row from conflicts as c
+  ) as f on f._key = g._key
+  group by n._row, g._key
+),
+issued as (
+  insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
+  select $1, $2, c._row, c._field, 'group_failed', %L || left(c._first_value, 100), left(c._value, 200), 'validate'::private.issue_origin
+  from conflicts as c
+  union all
+  select $1, $2, f._row, %L, 'group_failed', %L || f._cause, left(f._key::text, 200), 'validate'
+  from failing as f
+  where not exists (select from faulty as o where o.row_number = f._row)
+    and not exists (select from conflicts as c where c._row = f._row)
+  returning row_number
+)
+select count(distinct i.row_number)::integer from issued as i $q$,
+    v_key.value, v_values,
+    case v_key.class when 'text' then 't._text' else format('case when pg_input_is_valid(t._text, %L) then t._text::%s end', v_key.type, v_key.type) end,
+    v_firsts, v_conflicts,
+    format('the rows of this %s disagree; the first says ', p_group_field),
+    p_group_field, format('fails with its %s: row ', p_group_field));
+end;
+$$;
+
+-- For records with lines: three statements, which private.apply_groups() runs for the rows after $2, to $3,
+-- of batch $1. keys: the key of each row; state: records $2 of organization $1 with hash and image; call.
+create function private.compile_apply_groups(
+  p_dataset public.datasets, p_mode public.import_mode, p_blank text, p_fields private.planned_field[]
+)
+returns text
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = p_dataset.group_field);
+  v_type   regclass := private.apply_row_type(p_dataset.apply_function);
+  v_values text;
+begin
+  select string_agg(
+    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '$4', true) end,
+    ', ' order by a.attnum)
+  into v_values
+  from pg_attribute as a
+  left join unnest(p_fields) as f on f.column_name = a.attname
+  where a.attrelid = v_type and a.attnum > 0 and not a.attisdropped;
+
+  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L) as p',
+    format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
+      ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
+    format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
+      ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %4$s as l where l.%5$I = t.%2$I))'
+      ' from %6$s as t where t.%7$I = $1 and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
+      v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
+      private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
+    format('select %s($4, %L, %L, (select array_agg(row(%s)::%s order by r.row_number) from private.staged_rows($1, $2, $3) as r))',
+      p_dataset.apply_function, p_mode, p_blank, v_values, v_type));
+end;
+$$;
+
 -- Compiles and stores the plan of a batch. Raises what is wrong with its mapping: 22023, PT422.
 create function private.compile_plan(p_batch public.import_batches)
 returns private.import_plans
@@ -367,66 +595,58 @@ begin
   select d.* into v_dataset from public.datasets as d where d.key = p_batch.dataset;
   v_target := v_dataset.target::regclass;
   v_fields := private.planned_fields(p_batch);
-  v_keys := array(select f from unnest(v_fields) as f where f.is_key order by f.number);
+  v_keys := array(select f from unnest(v_fields) as f where f.name = any (private.record_key(v_dataset)) order by f.number);
 
   v_plan.batch_id := p_batch.id;
   v_plan.org_id := p_batch.org_id;
   v_plan.mode := p_batch.mode;
   v_plan.target := v_target::text;
   v_plan.compiled_at := clock_timestamp();
+  v_plan.hash_sql := private.record_hash(v_dataset);
 
   -- The index that makes the key unique, and whether its operators may look behind row level security.
-  select i.name, not i.is_leakproof into strict v_plan.key_index, v_by_id
-  from (
-    select
-      c.relname as name,
-      (
-        select bool_and(p.proleakproof)
-        from unnest(x.indclass[0:x.indnkeyatts - 1]) as k (opclass)
-        join pg_opclass as o on o.oid = k.opclass
-        join pg_amop as m on m.amopfamily = o.opcfamily and m.amopstrategy = 3
-          and m.amoplefttype = o.opcintype and m.amoprighttype = o.opcintype
-        join pg_operator as e on e.oid = m.amopopr
-        join pg_proc as p on p.oid = e.oprcode
-      ) as is_leakproof
-    from pg_index as x
-    join pg_class as c on c.oid = x.indexrelid
-    where x.indrelid = v_target and x.indisunique and x.indpred is null and x.indexprs is null
-      and x.indnkeyatts = cardinality(v_keys) + 1
-      and (
-        select bool_and(a.attname = v_dataset.org_column or a.attname in (select f.name from unnest(v_keys) as f))
-        from unnest(x.indkey[0:x.indnkeyatts - 1]) as k (attnum)
-        join pg_attribute as a on a.attrelid = x.indrelid and a.attnum = k.attnum
-      )
-    order by c.relname
-    limit 1
-  ) as i;
+  select c.relname, v_dataset.apply_function is null and not bool_and(p.proleakproof)
+  into strict v_plan.key_index, v_by_id
+  from pg_index as x
+  join pg_class as c on c.oid = x.indexrelid
+  cross join lateral unnest(x.indclass[0:x.indnkeyatts - 1]) as k (opclass)
+  join pg_opclass as o on o.oid = k.opclass
+  join pg_amop as m on m.amopfamily = o.opcfamily and m.amopstrategy = 3
+    and m.amoplefttype = o.opcintype and m.amoprighttype = o.opcintype
+  join pg_operator as e on e.oid = m.amopopr
+  join pg_proc as p on p.oid = e.oprcode
+  where x.indexrelid = private.unique_index(v_target, array(select f.column_name::name from unnest(v_keys) as f) || v_dataset.org_column::name)
+  group by c.relname;
 
-  select array_agg(a.attname::text order by a.attnum) into v_plan.hash_columns
-  from pg_attribute as a
-  where a.attrelid = v_target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then array(
+    select f.column_name from unnest(v_fields) as f where f.relation = v_target order by f.number
+  ) || v_dataset.org_column else '{}' end;
+  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then array(
+    select f.column_name from unnest(v_fields) as f where f.relation = v_target and f.name <> all (private.record_key(v_dataset)) order by f.number
+  ) else '{}' end;
 
-  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then
-    array(select f.name from unnest(v_fields) as f order by f.number) || v_dataset.org_column else '{}' end;
-  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then
-    array(select f.name from unnest(v_fields) as f where not f.is_key order by f.number) else '{}' end;
-
-  v_plan.validate_sql := private.compile_validation(v_target, v_fields, true);
-  v_plan.validate_bare_sql := private.compile_validation(v_target, v_fields, false);
+  v_plan.validate_sql := private.compile_validation(v_fields, true);
+  v_plan.validate_bare_sql := private.compile_validation(v_fields, false);
   if v_plan.validate_bare_sql = v_plan.validate_sql then
     v_plan.validate_bare_sql := null;
   end if;
 
-  v_plan.duplicates_sql := array[private.compile_duplicates(v_keys, p_batch.options ->> 'duplicates')] || array(
+  v_plan.duplicates_sql := array(
+    select private.compile_duplicates(array_agg(f order by f.number), p_batch.options ->> 'duplicates')
+    from unnest(v_fields) as f
+    where f.is_key
+    having p_batch.mode <> 'delete' or v_dataset.group_field is null -- then the lines are not told apart
+  ) || array(
     select private.compile_duplicates(array[f], 'error')
     from unnest(v_fields) as f
-    where (f.rules -> 'unique_in_file')::boolean and not (f.is_key and cardinality(v_keys) = 1)
+    where (f.rules -> 'unique_in_file')::boolean and not (f.is_key and cardinality(v_dataset.key_fields) = 1)
     order by f.number
   );
+  v_plan.group_sql := case when v_dataset.group_field is not null then private.compile_groups(v_fields, v_dataset.group_field) end;
 
   select
-    string_agg(format('(%s)::%s as %I', f.value, f.type, f.name), ', ' order by f.number),
-    format('t.%I = $5', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.name), '' order by f.number),
+    string_agg(format('%s as %I', private.typed_value(f, '$4', false), f.column_name), ', ' order by f.number),
+    format('t.%I = $4', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
   into v_typed, v_match, v_plan.keys_sql
@@ -434,20 +654,21 @@ begin
 
   v_plan.lookup_sql := case when v_by_id then format($q$
 select r.row_number, r.cells, t.%I
-from private.valid_rows($1, $2, $3, $4) as r
+from private.valid_rows($1, $2, $3) as r
 cross join lateral (select %s offset 0) as k
 left join %s as t on %s $q$, v_dataset.id_column, v_typed, v_target, v_match) end;
 
-  v_plan.merge_sql := private.compile_merge(
-    v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_plan.hash_columns, v_by_id);
+  v_plan.merge_sql := case
+    when v_dataset.apply_function is not null then
+      private.compile_apply_groups(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields)
+    else private.compile_merge(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id)
+  end;
 
   v_plan.missing_sql := case when p_batch.mode = 'update' then format($q$
-select coalesce(array_agg(s._row), '{}')
-from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as s
+select coalesce(array_agg(k._row), '{}')
+from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as k
 where not exists (select from %s as t where %s) $q$,
-    v_typed, v_target,
-    case when v_by_id then format('t.%I = s._id', v_dataset.id_column)
-      else replace(replace(v_match, '$5', '$4'), ' = k.', ' = s.') end) end;
+    v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
 
   delete from private.import_plans as p where p.batch_id = p_batch.id;
   insert into private.import_plans select v_plan.*;

@@ -193,7 +193,7 @@ as $$
     and i.severity = 'error';
 $$;
 
--- One range, or one bucket of keys (task type duplicates_<n>: the n-th unique set, bucket to_row).
+-- One range, or one bucket of keys, number from_row (task types duplicates_<n>, the n-th unique set, and groups).
 create function private.run_validation(p_task public.sync_job_queue)
 returns private.task_result
 language plpgsql volatile
@@ -215,8 +215,11 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
   perform private.require_import_right(v_batch);
 
-  if p_task.task_type <> 'validate' then
-    v_buckets := private.duplicate_buckets(v_batch);
+  if p_task.task_type = 'groups' then
+    execute v_plan.group_sql into v_count using v_batch.staged_on, v_batch.id, p_task.from_row, private.key_buckets(v_batch);
+    return row(0, v_count);
+  elsif p_task.task_type <> 'validate' then
+    v_buckets := private.key_buckets(v_batch);
     execute v_plan.duplicates_sql[substring(p_task.task_type from '[0-9]+$')::integer]
     using v_batch.staged_on, v_batch.id, p_task.from_row, v_buckets;
     get diagnostics v_count = row_count;
@@ -227,15 +230,19 @@ begin
   where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
     and i.row_number > p_task.from_row and i.row_number <= p_task.to_row
     and i.origin <> 'ingest';
+  delete from private.import_group_rows as g
+  where v_plan.group_sql is not null
+    and g.staged_on = v_batch.staged_on and g.batch_id = v_batch.id
+    and g.row_number > p_task.from_row and g.row_number <= p_task.to_row;
 
   begin
-    execute v_plan.validate_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row;
+    execute v_plan.validate_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row, v_batch.org_id;
   exception when data_exception or integrity_constraint_violation or raise_exception then
     if v_plan.validate_bare_sql is null then
       raise;
     end if;
     -- One of the table's CHECKs raises on some value: leave them to the table, row by row.
-    execute v_plan.validate_bare_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row;
+    execute v_plan.validate_bare_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row, v_batch.org_id;
   end;
 
   return row(
@@ -246,7 +253,7 @@ end;
 $$;
 
 -- Half a million rows a bucket: its keys fit into memory.
-create function private.duplicate_buckets(p_batch public.import_batches)
+create function private.key_buckets(p_batch public.import_batches)
 returns integer
 language sql immutable
 security invoker
@@ -255,7 +262,7 @@ as $$
   select ceil(greatest(p_batch.row_count, 1) / 500000.0)::integer;
 $$;
 
--- From the ranges to the first unique set, to the next, to the end.
+-- From the ranges to the first unique set, to the next, to the groups, to the end.
 create function private.advance_validation(p_job public.scheduled_jobs)
 returns boolean
 language plpgsql volatile
@@ -264,16 +271,24 @@ set search_path = ''
 as $$
 declare
   v_batch public.import_batches;
+  v_plan  private.import_plans;
   v_set   integer := coalesce(substring(p_job.phase from '^duplicates_([0-9]+)$')::integer, 0) + 1;
+  v_phase text;
 begin
   select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id;
+  select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
 
-  if v_set > (select cardinality(p.duplicates_sql) from private.import_plans as p where p.batch_id = v_batch.id) then
+  v_phase := case
+    when p_job.phase = 'groups' then null
+    when v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
+    when v_plan.group_sql is not null then 'groups'
+  end;
+  if v_phase is null then
     return true;
   end if;
 
-  update public.scheduled_jobs as j set phase = 'duplicates_' || v_set where j.id = p_job.id;
-  perform private.enqueue_tasks(p_job, 'duplicates_' || v_set, 0, private.duplicate_buckets(v_batch), 1);
+  update public.scheduled_jobs as j set phase = v_phase where j.id = p_job.id;
+  perform private.enqueue_tasks(p_job, v_phase, 0, private.key_buckets(v_batch), 1);
   return false;
 end;
 $$;

@@ -2,9 +2,10 @@
 -- Needs: imports_tasks.
 -- Exposes: nothing to clients. private.run_commit() to the job type commit.
 
--- Rows of a range that may be applied: without an error, not passed over as a duplicate.
-create function private.valid_rows(p_staged_on date, p_batch_id uuid, p_from_row integer, p_to_row integer)
-returns table (row_number integer, cells text[])
+-- Rows of a range that may be applied: without an error, not passed over as a duplicate. Where several
+-- rows make one record: of the records whose first row is in the range. record_row: that row.
+create function private.valid_rows(p_batch_id uuid, p_from_row integer, p_to_row integer)
+returns table (row_number integer, cells text[], record_row integer)
 language plpgsql stable
 security invoker
 rows 20000
@@ -12,17 +13,24 @@ set search_path = ''
 set enable_nestloop = off -- see run_validation
 set enable_hashjoin = on
 as $$
+declare
+  v_staged_on date := (select b.staged_on from public.import_batches as b where b.id = p_batch_id);
 begin
+  if private.has_groups(p_batch_id) then
+    return query select g.* from private.valid_group_rows(v_staged_on, p_batch_id, p_from_row, p_to_row) as g;
+    return;
+  end if;
+
   return query
-  select r.row_number, r.cells
+  select r.row_number, r.cells, r.row_number
   from private.import_rows as r
-  where r.staged_on = p_staged_on
+  where r.staged_on = v_staged_on
     and r.batch_id = p_batch_id
     and r.row_number > p_from_row
     and r.row_number <= p_to_row
     and not exists (
       select from private.import_issues as i
-      where i.staged_on = p_staged_on
+      where i.staged_on = v_staged_on
         and i.batch_id = p_batch_id
         and i.row_number = r.row_number
         and i.row_number > p_from_row
@@ -32,9 +40,118 @@ begin
 end;
 $$;
 
+create function private.has_groups(p_batch_id uuid)
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select exists (select from private.import_plans as p where p.batch_id = p_batch_id and p.group_sql is not null);
+$$;
+
+-- The numbers of the rows that a chunk is about, with that of their record's first row.
+create function private.chunk_rows(p_staged_on date, p_batch_id uuid, p_from_row integer, p_to_row integer)
+returns table (row_number integer, record_row integer)
+language sql stable
+security invoker
+rows 20000
+set search_path = ''
+set enable_nestloop = on -- members lie anywhere in the file: index probes
+set enable_seqscan = off
+as $$
+  select n, n
+  from generate_series(p_from_row + 1, p_to_row) as n
+  where not exists (
+    select from private.import_group_rows as m
+    where m.staged_on = p_staged_on and m.batch_id = p_batch_id and m.row_number = n
+  )
+  union all
+  select m.row_number, m.first_row
+  from private.import_group_rows as m
+  where m.staged_on = p_staged_on and m.batch_id = p_batch_id and m.first_row > p_from_row and m.first_row <= p_to_row;
+$$;
+
+create function private.valid_group_rows(p_staged_on date, p_batch_id uuid, p_from_row integer, p_to_row integer)
+returns table (row_number integer, cells text[], record_row integer)
+language sql stable
+security invoker
+rows 20000
+set search_path = ''
+set enable_nestloop = on
+set enable_hashjoin = off
+set enable_seqscan = off
+as $$
+  select r.row_number, r.cells, c.record_row
+  from private.chunk_rows(p_staged_on, p_batch_id, p_from_row, p_to_row) as c
+  join private.import_rows as r on r.staged_on = p_staged_on and r.batch_id = p_batch_id and r.row_number = c.row_number
+  where not exists (
+    select from private.import_issues as i
+    where i.staged_on = p_staged_on and i.batch_id = p_batch_id and i.row_number = c.row_number
+      and (i.severity = 'error' or i.code = 'duplicate_in_file')
+  );
+$$;
+
+-- How many rows a chunk has, how many of them failed, and which were passed over as duplicates.
+create function private.chunk_fates(
+  p_batch public.import_batches, p_from_row integer, p_to_row integer, out total integer, out failed integer, out skipped integer[]
+)
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if private.has_groups(p_batch.id) then
+    select count(*), count(*) filter (where f.failed), coalesce(array_agg(c.row_number order by c.row_number) filter (where f.skipped), '{}')
+    into total, failed, skipped
+    from private.chunk_rows(p_batch.staged_on, p_batch.id, p_from_row, p_to_row) as c
+    left join lateral (
+      select bool_or(i.severity = 'error') as failed,
+        bool_or(i.code = 'duplicate_in_file') and not bool_or(i.severity = 'error') as skipped
+      from private.import_issues as i
+      where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id and i.row_number = c.row_number
+    ) as f on true;
+  else
+    select p_to_row - p_from_row, count(*) filter (where f.failed),
+      coalesce(array_agg(f.row_number order by f.row_number) filter (where f.skipped), '{}')
+    into total, failed, skipped
+    from (
+      select i.row_number, bool_or(i.severity = 'error') as failed,
+        bool_or(i.code = 'duplicate_in_file') and not bool_or(i.severity = 'error') as skipped
+      from private.import_issues as i
+      where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id
+        and i.row_number > p_from_row and i.row_number <= p_to_row
+      group by i.row_number
+    ) as f;
+  end if;
+end;
+$$;
+
+-- The batch, for the tasks that work for it as its actor. Definer functions that serve staged rows, outcomes
+-- and locks to the actor ask here: the caller must be whom a running job of that kind works for.
+create function private.require_running_job(p_batch_id uuid, p_job_types text[])
+returns public.import_batches
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  join public.scheduled_jobs as j
+    on j.batch_id = b.id and j.job_type = any (p_job_types) and j.status = 'running'
+    and j.actor is not distinct from auth.uid() and (j.run_as = 'service') = private.is_service_caller()
+  where b.id = p_batch_id;
+  if not found then
+    raise exception using errcode = 'IM001', message = 'no running job of this import is the caller''s';
+  end if;
+  return v_batch;
+end;
+$$;
+
 -- The same for the merge, which runs as the actor: with the ids of their records where the plan has to
--- look them up. Definer: staged rows are closed to the actor, who must be the one whom a running
--- commit of the batch works for.
+-- look them up. Definer: staged rows are closed to the actor.
 create function private.staged_rows(p_batch_id uuid, p_from_row integer, p_to_row integer)
 returns table (row_number integer, cells text[], record_id uuid)
 language plpgsql stable
@@ -45,27 +162,40 @@ set enable_nestloop = on
 set enable_seqscan = off
 as $$
 declare
-  v_staged_on date;
-  v_plan      private.import_plans;
+  v_plan private.import_plans;
 begin
-  select b.staged_on into v_staged_on
-  from public.import_batches as b
-  join public.scheduled_jobs as j
-    on j.batch_id = b.id and j.job_type = 'commit' and j.status = 'running'
-    and j.actor is not distinct from auth.uid() and (j.run_as = 'service') = private.is_service_caller()
-  where b.id = p_batch_id;
-  if not found then
-    raise exception using errcode = 'IM001', message = 'no running commit of this import is the caller''s';
-  end if;
+  perform private.require_running_job(p_batch_id, '{commit}');
 
   select p.* into v_plan from private.import_plans as p where p.batch_id = p_batch_id;
   if v_plan.lookup_sql is null then
     return query
     select v.row_number, v.cells, null::uuid
-    from private.valid_rows(v_staged_on, p_batch_id, p_from_row, p_to_row) as v;
+    from private.valid_rows(p_batch_id, p_from_row, p_to_row) as v;
   else
-    return query execute v_plan.lookup_sql using v_staged_on, p_batch_id, p_from_row, p_to_row, v_plan.org_id;
+    return query execute v_plan.lookup_sql using p_batch_id, p_from_row, p_to_row, v_plan.org_id;
   end if;
+end;
+$$;
+
+-- Locks records with lines before they are read, so that what is remembered of them is what was changed.
+-- Definer: a lock takes the right to update, which who deletes need not have.
+create function private.lock_records(p_batch_id uuid, p_keys text[])
+returns void
+language plpgsql volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+  v_batch   public.import_batches := private.require_running_job(p_batch_id, '{commit}');
+  v_dataset public.datasets;
+  v_field   public.dataset_fields;
+begin
+  select d.* into v_dataset from public.datasets as d where d.key = v_batch.dataset;
+  select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = v_dataset.group_field;
+  execute format('select from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
+    v_dataset.target, v_dataset.org_column, v_field.column_name, v_field.type)
+  using v_batch.org_id, p_keys;
 end;
 $$;
 
@@ -78,6 +208,13 @@ create type private.applied_piece as (
   images          jsonb[],
   overtaken_count bigint
 );
+-- A record with lines as it is.
+create type private.record_state as (
+  key   text,
+  id    uuid,
+  hash  bigint,
+  image jsonb
+);
 create type private.refused_row as (
   row_number      integer,
   sqlstate        text,
@@ -85,12 +222,77 @@ create type private.refused_row as (
   column_name     text,
   constraint_name text
 );
+create type private.refused_fate as (
+  row_number      integer,
+  sqlstate        text,
+  message         text,
+  column_name     text,
+  constraint_name text,
+  cause           integer -- the row of its record that says why
+);
 create type private.applied_range as (
   pieces  private.applied_piece[],
   refused private.refused_row[],
   missing integer[],
   reached integer -- how far it came
 );
+
+-- Applies records with lines: the dataset's function writes, and what it did is seen by comparing the
+-- records before and after. Takes the three statements of private.compile_apply_groups().
+create function private.apply_groups(
+  p_batch_id uuid, p_from_row integer, p_to_row integer, p_org_id uuid, p_keys text, p_state text, p_call text
+)
+returns private.applied_piece
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_keys    text[]; -- of each row
+  v_numbers integer[];
+  v_before  private.record_state[];
+  v_after   private.record_state[];
+  v_piece   private.applied_piece;
+begin
+  execute p_keys into v_keys, v_numbers using p_batch_id, p_from_row, p_to_row, p_org_id;
+  if v_keys is null then
+    return v_piece;
+  end if;
+
+  perform private.lock_records(p_batch_id, v_keys);
+  execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_before using p_org_id, v_keys;
+  execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id;
+  execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_after using p_org_id, v_keys;
+
+  return private.compare_states(v_keys, v_numbers, v_before, v_after);
+end;
+$$;
+
+-- The first row of a record stands for it: hash and image are there.
+create function private.compare_states(
+  p_keys text[], p_row_numbers integer[], p_before private.record_state[], p_after private.record_state[]
+)
+returns private.applied_piece
+language sql immutable
+security invoker
+set search_path = ''
+set enable_hashjoin = on -- the callers' planner is held to the index; here there is none
+set enable_nestloop = off
+as $$
+  select array_agg(r.row_number), array_agg(c.action), array_agg(c.id),
+    array_agg(case r.place when 1 then c.hash end), array_agg(case r.place when 1 then c.image end), 0::bigint
+  from (
+    select n.key, n.row_number, row_number() over (partition by n.key order by n.row_number) as place
+    from unnest(p_keys, p_row_numbers) as n (key, row_number)
+  ) as r
+  join (
+    select coalesce(b.key, a.key) as key, coalesce(a.id, b.id) as id, a.hash, b.image,
+      case when b.id is null then 'inserted' when a.id is null then 'deleted' else 'updated' end::private.row_action as action
+    from unnest(p_before) as b
+    full join unnest(p_after) as a on a.key = b.key
+    where a.hash is distinct from b.hash
+  ) as c on c.key = r.key;
+$$;
 
 -- Errors that are not about a row: the task fails as a whole and the retry policy decides.
 create function private.is_row_error(p_sqlstate text)
@@ -288,10 +490,11 @@ declare
   v_plan    private.import_plans;
   v_range   private.applied_range;
   v_all     private.applied_piece;
-  v_outcome private.import_outcomes;
-  v_failed  integer;
-  v_absent  integer[] := '{}';
-  v_middle  integer;
+  v_fates     record;
+  v_refused   private.refused_fate[] := '{}';
+  v_absent    integer[] := '{}';
+  v_unchanged integer;
+  v_middle    integer;
 begin
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
   select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
@@ -307,55 +510,53 @@ begin
   -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
   perform private.require_import_right(v_batch);
 
-  -- A trigger of the statement refuses windows without a valid row as well: those rows have their fate already.
+  -- Of the record's rows the first valid one tells why, the others that they go with it. A trigger of the
+  -- statement refuses windows without a valid row as well: those rows have their fate already.
   if v_range.refused is not null then
-    v_range.refused := nullif(array(
-      select r
+    v_refused := array(
+      select row(
+        v.row_number, r.sqlstate, r.message, r.column_name, r.constraint_name,
+        nullif(first_value(v.row_number) over (partition by v.record_row order by v.row_number), v.row_number)
+      )::private.refused_fate
       from unnest(v_range.refused) as r
-      join private.valid_rows(v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached) as v on v.row_number = r.row_number
-      order by r.row_number
-    ), '{}');
+      join private.valid_rows(v_batch.id, p_task.from_row, v_range.reached) as v on v.record_row = r.row_number
+      order by v.row_number
+    );
   end if;
-
-  v_failed := private.failed_row_count(v_batch, p_task.from_row, v_range.reached);
-  v_outcome.skipped_rows := array(
-    select distinct i.row_number
-    from private.import_issues as i
-    where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
-      and i.row_number > p_task.from_row and i.row_number <= v_range.reached
-      and i.code = 'duplicate_in_file' and i.severity = 'warning'
-      and not exists (
-        select from private.import_issues as e
-        where e.staged_on = v_batch.staged_on and e.batch_id = v_batch.id
-          and e.row_number = i.row_number and e.severity = 'error'
-      )
-    order by i.row_number
-  );
 
   -- Valid rows that the merge returned nothing for: there already (insert), not there (delete, update),
   -- or unchanged.
-  v_outcome.unchanged_count := v_range.reached - p_task.from_row - v_failed
-    - cardinality(v_outcome.skipped_rows) - cardinality(v_all.row_numbers) - coalesce(cardinality(v_range.refused), 0);
-  if v_outcome.unchanged_count > 0 and v_batch.mode in ('insert', 'delete') then
+  select f.* into v_fates from private.chunk_fates(v_batch, p_task.from_row, v_range.reached) as f;
+  v_unchanged := v_fates.total - v_fates.failed - cardinality(v_fates.skipped) - cardinality(v_all.row_numbers) - cardinality(v_refused);
+  if v_unchanged > 0 and v_batch.mode in ('insert', 'delete') then
     v_absent := array(
-      select v.row_number from private.valid_rows(v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached) as v
+      select v.row_number from private.valid_rows(v_batch.id, p_task.from_row, v_range.reached) as v
       except select unnest(v_all.row_numbers)
-      except select r.row_number from unnest(v_range.refused) as r
+      except select r.row_number from unnest(v_refused) as r
       order by 1
     );
   elsif v_batch.mode = 'update' then
     v_absent := array(
-      select unnest(v_range.missing) except select r.row_number from unnest(v_range.refused) as r order by 1
+      select unnest(v_range.missing) except select r.row_number from unnest(v_refused) as r order by 1
     );
   end if;
 
   insert into private.import_issues
     (staged_on, batch_id, row_number, field, code, message, sqlstate, constraint_name, origin)
   select
-    v_batch.staged_on, v_batch.id, r.row_number, nullif(r.column_name, ''),
-    case r.sqlstate when '42501' then 'permission_denied' else 'constraint_violation' end,
-    r.message, r.sqlstate, nullif(r.constraint_name, ''), 'commit'
-  from unnest(v_range.refused) as r;
+    v_batch.staged_on, v_batch.id, r.row_number,
+    case when r.cause is null then nullif(r.column_name, '') end,
+    case
+      when r.cause is not null then 'group_failed'
+      when r.sqlstate = '42501' then 'permission_denied'
+      when r.sqlstate = 'IR001' then 'reference_not_found'
+      else 'constraint_violation'
+    end,
+    case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
+    case when r.cause is null then r.sqlstate end,
+    case when r.cause is null then nullif(r.constraint_name, '') end,
+    'commit'
+  from unnest(v_refused) as r;
 
   if cardinality(v_absent) > 0 then
     execute format(
@@ -367,7 +568,7 @@ begin
       case v_batch.mode when 'insert' then 'a record with this key exists' else 'no record has this key' end;
   end if;
 
-  if (v_job.params ->> 'whole')::boolean and (v_range.reached < p_task.to_row or v_range.refused is not null or v_absent <> '{}') then
+  if (v_job.params ->> 'whole')::boolean and (v_range.reached < p_task.to_row or v_refused <> '{}' or v_absent <> '{}') then
     raise exception using
       errcode = 'IM002',
       message = 'a row was refused, so nothing is applied',
@@ -384,12 +585,12 @@ begin
   insert into private.import_outcomes values (
     v_batch.staged_on, v_batch.id, p_task.from_row, v_range.reached,
     v_all.row_numbers, v_all.actions, v_all.record_ids, v_all.row_hashes, v_all.images,
-    v_outcome.skipped_rows,
+    v_fates.skipped,
     cardinality(array_positions(v_all.actions, 'inserted')),
     cardinality(array_positions(v_all.actions, 'updated')),
     cardinality(array_positions(v_all.actions, 'deleted')),
-    v_outcome.unchanged_count - cardinality(v_absent),
-    coalesce(cardinality(v_range.refused), 0) + cardinality(v_absent)
+    v_unchanged - cardinality(v_absent),
+    cardinality(v_refused) + cardinality(v_absent)
   );
 
   -- Out of patience: the rest in two tasks.
@@ -398,10 +599,7 @@ begin
     perform private.enqueue_tasks(v_job, p_task.task_type, v_range.reached, p_task.to_row, v_middle);
   end if;
 
-  return row(
-    v_range.reached - p_task.from_row,
-    v_failed + coalesce(cardinality(v_range.refused), 0) + cardinality(v_absent)
-  );
+  return row(v_fates.total, v_fates.failed + cardinality(v_refused) + cardinality(v_absent));
 end;
 $$;
 
@@ -416,6 +614,8 @@ $$;
 
 revoke all on all functions in schema private from public;
 grant execute on function
-  private.is_row_error(text), private.has_table_right(private.import_plans),
+  private.apply_groups(uuid, integer, integer, uuid, text, text, text), private.lock_records(uuid, text[]),
+  private.compare_states(text[], integer[], private.record_state[], private.record_state[]),
+  private.refuse_reference(text, text, text), private.is_row_error(text), private.has_table_right(private.import_plans),
   private.apply_rows(private.import_plans, integer, integer), private.staged_rows(uuid, integer, integer)
   to authenticated, service_role;

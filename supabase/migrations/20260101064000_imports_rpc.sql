@@ -317,6 +317,7 @@ declare
   v_keys_sql text := (select p.keys_sql from private.import_plans as p where p.batch_id = p_import_id);
   v_keys     jsonb := '{}';
   v_numbers  integer[];
+  v_has_groups boolean := private.has_groups(p_import_id);
   v_chunk    private.import_outcomes;
 begin
   -- The numbers of the page's rows, by whatever holds that status.
@@ -335,7 +336,7 @@ begin
   elsif p_status in ('inserted', 'updated', 'deleted', 'skipped', 'unchanged') then
     for v_chunk in
       select o.* from private.import_outcomes as o
-      where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and o.to_row > p_after_row
+      where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and (o.to_row > p_after_row or v_has_groups)
         and case p_status when 'inserted' then o.inserted_count when 'updated' then o.updated_count
           when 'deleted' then o.deleted_count when 'skipped' then cardinality(o.skipped_rows) else o.unchanged_count end > 0
       order by o.from_row
@@ -347,23 +348,30 @@ begin
         select s from unnest(v_chunk.skipped_rows) as s where p_status = 'skipped' and s > p_after_row
         union all
         select u.row_number from (
-          select generate_series(greatest(v_chunk.from_row, p_after_row) + 1, v_chunk.to_row) as row_number
-          where p_status = 'unchanged'
+          select c.row_number from private.chunk_rows(v_batch.staged_on, v_batch.id, v_chunk.from_row, v_chunk.to_row) as c
+          where p_status = 'unchanged' and c.row_number > p_after_row
           except select unnest(v_chunk.row_numbers)
           except select unnest(v_chunk.skipped_rows)
           except select i.row_number from private.import_issues as i
             where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.severity = 'error'
-              and i.row_number > v_chunk.from_row and i.row_number <= v_chunk.to_row
+              and ((i.row_number > v_chunk.from_row and i.row_number <= v_chunk.to_row) or v_has_groups)
         ) as u
         order by 1 limit p_page_size
       );
-      exit when cardinality(v_numbers) >= p_page_size;
+      exit when cardinality(v_numbers) >= p_page_size and not v_has_groups; -- whose rows lie anywhere
     end loop;
-    v_numbers := v_numbers[1:p_page_size];
+    v_numbers := (array(select n from unnest(v_numbers) as n order by n))[1:p_page_size];
   elsif p_status in ('pending', 'validated') then
     -- Not yet in an outcome, and without an error: validated once the import has been.
     v_numbers := case when (p_status = 'validated') = (v_batch.validated_at is not null) then array(
-      select r.row_number from private.import_rows as r
+      select r.row_number
+      from private.import_rows as r
+      cross join lateral (
+        select coalesce((
+          select g.first_row from private.import_group_rows as g
+          where g.staged_on = v_batch.staged_on and g.batch_id = v_batch.id and g.row_number = r.row_number
+        ), r.row_number) as record_row
+      ) as f
       where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number > p_after_row
         and not exists (
           select from private.import_issues as i
@@ -371,7 +379,8 @@ begin
         )
         and not exists (
           select from private.import_outcomes as o
-          where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
+          where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
+            and f.record_row > o.from_row and f.record_row <= o.to_row
         )
       order by r.row_number limit p_page_size
     ) end;
@@ -394,7 +403,7 @@ begin
     from private.import_outcomes as o
     cross join lateral unnest(o.row_numbers, o.actions, o.record_ids) as u (row_number, action, record_id)
     where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
-      and o.from_row < v_numbers[cardinality(v_numbers)] and o.to_row >= v_numbers[1]
+      and o.from_row < v_numbers[cardinality(v_numbers)] and (o.to_row >= v_numbers[1] or v_has_groups)
       and u.row_number = any (v_numbers)
   )
   select
@@ -412,8 +421,11 @@ begin
     (select jsonb_object_agg(c.name, r.cells[c.position]) from unnest(v_batch.columns) with ordinality as c (name, position)),
     coalesce(w.issues, '[]')
   from private.import_rows as r
+  left join private.import_group_rows as g
+    on g.staged_on = v_batch.staged_on and g.batch_id = v_batch.id and g.row_number = r.row_number
   left join private.import_outcomes as o
-    on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and r.row_number > o.from_row and r.row_number <= o.to_row
+    on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
+    and coalesce(g.first_row, r.row_number) > o.from_row and coalesce(g.first_row, r.row_number) <= o.to_row
   left join acted as a on a.row_number = r.row_number
   left join lateral (
     select

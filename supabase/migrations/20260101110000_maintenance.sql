@@ -20,6 +20,7 @@ declare
   v_details integer;
 begin
   v_dropped := private.drop_partitions('private.import_rows', v_rows_before)
+    || private.drop_partitions('private.import_group_rows', v_rows_before)
     || private.drop_partitions('private.import_issues', v_rows_before)
     || private.drop_partitions('private.import_outcomes', v_rows_before)
     || private.drop_partitions('public.sync_activity_log',
@@ -65,6 +66,7 @@ as $$
   select
     private.create_partitions('public.sync_activity_log', 'month', 2),
     private.create_partitions('private.import_rows', 'week', 3),
+    private.create_partitions('private.import_group_rows', 'week', 3),
     private.create_partitions('private.import_issues', 'week', 3),
     private.create_partitions('private.import_outcomes', 'week', 3);
 $$;

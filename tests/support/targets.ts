@@ -65,10 +65,10 @@ export async function contradictions(
   importId: string,
   { isWhole = true }: { isWhole?: boolean } = {},
 ): Promise<Record<string, number>> {
-  const [plan] = await sql<{ target: string; columns: string[] }[]>`
-    select p.target, to_jsonb(p.hash_columns) as columns from private.import_plans as p where p.batch_id = ${importId}`
+  const [plan] = await sql<{ target: string; hash: string }[]>`
+    select p.target, p.hash_sql as hash from private.import_plans as p where p.batch_id = ${importId}`
   if (!plan) throw new Error('the import has no plan')
-  const hash = `hash_record_extended(row(${plan.columns.map((name) => `t.${name}`).join(', ')}), 0)`
+  const { hash } = plan
   const [row] = await sql.begin(async (tx) => {
     await tx`set local enable_nestloop = off` // the tables were never analyzed
     return tx.unsafe(

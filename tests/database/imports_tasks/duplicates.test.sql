@@ -100,7 +100,7 @@ select results_eq(
 -- Key buckets: every row is in exactly one.
 select tests.act_as_role('postgres');
 select is(
-  (select array_agg(private.duplicate_buckets(row(b.*)::public.import_batches) order by b.row_count)
+  (select array_agg(private.key_buckets(row(b.*)::public.import_batches) order by b.row_count)
    from (select (jsonb_populate_record(null::public.import_batches, jsonb_build_object('row_count', n))).*
      from unnest('{0,1,500000,500001,1000001}'::int[]) as n) as b),
   '{1,1,1,2,3}', 'half a million rows make a bucket of keys');

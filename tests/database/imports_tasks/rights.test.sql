@@ -257,7 +257,7 @@ select tests.act_as('max');
 select tests.keep('staged', pg_temp.three('staged'));
 select tests.run_import(tests.kept('staged'), false);
 select throws_ok($$ select * from private.staged_rows(tests.kept('staged'), 0, 3) $$, 'IM001',
-  'no running commit of this import is the caller''s',
+  'no running job of this import is the caller''s',
   'staged rows are closed while no commit runs');
 select public.commit_import(tests.kept('staged'));
 select tests.run_jobs(1);
@@ -266,15 +266,15 @@ select results_eq($$ select s.row_number, s.cells from private.staged_rows(tests
   $$ values (2, '{staged2,two}'::text[]), (3, '{staged3,three}') $$, 'they are open to the actor of the running one');
 select tests.act_as('ann');
 select throws_ok($$ select * from private.staged_rows(tests.kept('staged'), 0, 3) $$, 'IM001',
-  'no running commit of this import is the caller''s',
+  'no running job of this import is the caller''s',
   'not to another admin');
 select tests.act_as('bob');
 select throws_ok($$ select * from private.staged_rows(tests.kept('staged'), 0, 3) $$, 'IM001',
-  'no running commit of this import is the caller''s',
+  'no running job of this import is the caller''s',
   'not to a stranger');
 select tests.act_as_role('service_role');
 select throws_ok($$ select * from private.staged_rows(tests.kept('staged'), 0, 3) $$, 'IM001',
-  'no running commit of this import is the caller''s',
+  'no running job of this import is the caller''s',
   'not to the service');
 
 select * from finish();
