@@ -158,6 +158,7 @@ create or replace function private.apply_groups (
   p_from_row integer,
   p_to_row   integer,
   p_org_id   uuid,
+  p_mode     public.import_mode,
   p_keys     text,
   p_state    text,
   p_call     text
@@ -171,6 +172,7 @@ declare
   v_numbers integer[];
   v_before  private.record_state[];
   v_after   private.record_state[];
+  v_existing text[];
   v_piece   private.applied_piece;
 begin
   execute p_keys into v_keys, v_numbers using p_batch_id, p_from_row, p_to_row, p_org_id;
@@ -180,16 +182,23 @@ begin
 
   perform private.lock_records(p_batch_id, v_keys);
   execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_before using p_org_id, v_keys;
-  execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id;
+  v_existing := array(select b.key from unnest(v_before) as b);
+  if p_mode in ('insert', 'upsert') then
+    execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id, 'insert'::public.import_mode, v_existing, false;
+  end if;
+  if p_mode <> 'insert' then
+    execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id,
+      case p_mode when 'delete' then 'delete' else 'update' end::public.import_mode, v_existing, true;
+  end if;
   execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_after using p_org_id, v_keys;
 
   return private.compare_states(v_keys, v_numbers, v_before, v_after);
 end;
 $function$;
 
-revoke all on function "private"."apply_groups"(uuid, integer, integer, uuid, text, text, text) from public;
+revoke all on function "private"."apply_groups"(uuid, integer, integer, uuid, public.import_mode, text, text, text) from public;
 
-grant execute on function "private"."apply_groups"(uuid, integer, integer, uuid, text, text, text) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."apply_groups"(uuid, integer, integer, uuid, public.import_mode, text, text, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/apply_row_type.sql
 
@@ -209,7 +218,7 @@ create or replace function private.apply_row_type (
     and p.pronargs = 4
     and p.proargtypes[0] = 'uuid'::regtype
     and p.proargtypes[1] = 'public.import_mode'::regtype
-    and p.proargtypes[2] = 'text'::regtype;
+    and p.proargtypes[2] = 'text[]'::regtype;
 $function$;
 
 revoke all on function "private"."apply_row_type"(text) from public;
@@ -986,6 +995,9 @@ create or replace function private.compile_apply_groups (
 declare
   v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = p_dataset.group_field);
   v_type   regclass := private.apply_row_type(p_dataset.apply_function);
+  v_clear  text[] := array(
+    select f.column_name from unnest(p_fields) as f where p_blank = 'clear' and not f.not_null order by f.number
+  );
   v_values text;
 begin
   select string_agg(
@@ -996,7 +1008,8 @@ begin
   left join unnest(p_fields) as f on f.column_name = a.attname
   where a.attrelid = v_type and a.attnum > 0 and not a.attisdropped;
 
-  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L) as p',
+  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L, %L) as p',
+    p_mode,
     format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
     format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
@@ -1004,8 +1017,9 @@ begin
       ' from %6$s as t where t.%7$I = $1 and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
       private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
-    format('select %s($4, %L, %L, (select array_agg(row(%s)::%s order by r.row_number) from private.staged_rows($1, $2, $3) as r))',
-      p_dataset.apply_function, p_mode, p_blank, v_values, v_type));
+    format('select %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
+      ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
+      p_dataset.apply_function, v_clear, v_values, v_type, v_key.value, v_key.type));
 end;
 $function$;
 
@@ -1095,7 +1109,12 @@ begin
   select
     coalesce(string_agg(format(', %s as _%s', f.value, f.number), '' order by f.number), ''),
     coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null))[1] as _%1$s', f.number), '' order by f.number), ''),
-    coalesce(string_agg(format(' union all select %L, k._%s, g._%2$s where k._%2$s <> g._%2$s', f.name, f.number), '' order by f.number), '')
+    coalesce(string_agg(
+      format(' union all select %1$L, ''group_failed'', %2$L || left(g._%3$s, 100), k._%3$s where k._%3$s <> g._%3$s',
+        f.name, format('the rows of this %s disagree; the first says ', p_group_field), f.number)
+      || case when f.is_required then format(
+        ' union all select %1$L, ''required'', ''a value is required'', null where g._%2$s is null and k._row = g._first', f.name, f.number)
+        else '' end, '' order by f.number), '')
   into v_values, v_firsts, v_conflicts
   from unnest(v_same) as f;
 
@@ -1116,7 +1135,6 @@ g as materialized (
   from k
   where k._key is not null
   group by k._key
-  having count(*) > 1
 ),
 members as (
   insert into private.import_group_rows (staged_on, batch_id, first_row, row_number)
@@ -1130,10 +1148,10 @@ faulty as materialized (
   where i.staged_on = $1 and i.batch_id = $2 and i.severity = 'error'
 ),
 conflicts as materialized (
-  select k._row, k._key, c._field, c._value, c._first_value
+  select k._row, k._key, c.*
   from k
   join g on g._key = k._key
-  cross join lateral (select null::text, null::text, null::text where false%s) as c (_field, _value, _first_value)
+  cross join lateral (select null::text, null::text, null::text, null::text where false%s) as c (_field, _code, _message, _value)
   where not exists (select from faulty as f where f.row_number = k._row)
 ),
 failing as (
@@ -1150,7 +1168,7 @@ failing as (
 ),
 issued as (
   insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
-  select $1, $2, c._row, c._field, 'group_failed', %L || left(c._first_value, 100), left(c._value, 200), 'validate'::private.issue_origin
+  select $1, $2, c._row, c._field, c._code, c._message, left(c._value, 200), 'validate'::private.issue_origin
   from conflicts as c
   union all
   select $1, $2, f._row, %L, 'group_failed', %L || f._cause, left(f._key::text, 200), 'validate'
@@ -1162,9 +1180,7 @@ issued as (
 select count(distinct i.row_number)::integer from issued as i $q$,
     v_key.value, v_values,
     case v_key.class when 'text' then 't._text' else format('case when pg_input_is_valid(t._text, %L) then t._text::%s end', v_key.type, v_key.type) end,
-    v_firsts, v_conflicts,
-    format('the rows of this %s disagree; the first says ', p_group_field),
-    p_group_field, format('fails with its %s: row ', p_group_field));
+    v_firsts, v_conflicts, p_group_field, format('fails with its %s: row ', p_group_field));
 end;
 $function$;
 
@@ -1437,7 +1453,8 @@ begin
 
     for v_rule in
       select * from (values
-        (f.is_required, 'required', 'a value is required',
+        -- of the record: once in its rows, see private.compile_groups()
+        (f.is_required and not coalesce((f.rules -> 'same_in_group')::boolean, false), 'required', 'a value is required',
           format('%s is null', v_value)),
         (f.rules ? 'format', 'invalid_format', private.format_hint(f.rules ->> 'format'),
           private.format_violation(v_value, f.rules ->> 'format')),
@@ -1560,7 +1577,11 @@ create or replace function private.create_import (
   p_source          text,
   p_mapping         jsonb,
   p_options         jsonb,
-  p_idempotency_key text
+  p_idempotency_key text,
+  p_template_id     uuid,
+  p_set_id          uuid,
+  p_depends_on      uuid[],
+  p_corrects        uuid
 )
   returns jsonb
   language plpgsql
@@ -1569,10 +1590,24 @@ create or replace function private.create_import (
   AS $function$
 declare
   v_org_id  uuid := p_org_id;
+  v_parent  public.import_batches; -- which this one corrects
   v_dataset public.datasets;
   v_mode    public.import_mode;
   v_batch   public.import_batches;
 begin
+  if p_corrects is not null then
+    v_parent := private.find_correctable(p_corrects);
+    v_org_id := coalesce(v_org_id, v_parent.org_id);
+    if (v_parent.org_id, v_parent.dataset, v_parent.mode::text) is distinct from
+      (v_org_id, coalesce(p_dataset, v_parent.dataset), coalesce(p_mode, v_parent.mode::text)) then
+      raise exception using
+        errcode = '22023',
+        message = 'correction is of another kind than what it corrects',
+        detail  = format('import %s: dataset %s, mode %s', v_parent.id, v_parent.dataset, v_parent.mode),
+        hint    = 'Leave dataset and mode out, or send the file as an import of its own.';
+    end if;
+  end if;
+
   if v_org_id is null and not private.is_service_caller() then
     v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
   end if;
@@ -1587,7 +1622,7 @@ begin
     raise exception using errcode = 'PT404', message = 'organization not found';
   end if;
 
-  select d.* into v_dataset from public.datasets as d where d.key = p_dataset;
+  select d.* into v_dataset from public.datasets as d where d.key = coalesce(p_dataset, v_parent.dataset);
   if not found then
     raise exception using
       errcode = '22023',
@@ -1596,7 +1631,9 @@ begin
       hint    = format('Datasets are: %s.', (select string_agg(d.key, ', ' order by d.position) from public.datasets as d));
   end if;
 
-  if p_mode is null then
+  if p_corrects is not null then
+    v_mode := v_parent.mode;
+  elsif p_mode is null then
     v_mode := case when 'upsert' = any (v_dataset.allowed_modes) then 'upsert' else v_dataset.allowed_modes[1] end;
   elsif p_mode = any (v_dataset.allowed_modes::text[]) then
     v_mode := p_mode;
@@ -1618,7 +1655,7 @@ begin
     if found then
       if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and v_batch.created_at < now() - interval '10 seconds' then
         perform private.fail_upload(v_batch.id); -- its upload is gone: the key is free again
-      elsif v_batch.status = 'receiving' or (v_batch.dataset, v_batch.mode) is distinct from (p_dataset, v_mode) then
+      elsif v_batch.status = 'receiving' or (v_batch.dataset, v_batch.mode) is distinct from (v_dataset.key, v_mode) then
         raise exception using
           errcode = 'PT409',
           message = 'idempotency key is in use',
@@ -1630,13 +1667,21 @@ begin
     end if;
   end if;
 
-  insert into public.import_batches (org_id, dataset, mode, source, file_name, mapping, options, initiated_by, idempotency_key)
+  if p_set_id is not null then
+    perform private.require_set(p_set_id, v_org_id);
+  end if;
+
+  insert into public.import_batches (
+    org_id, dataset, mode, source, file_name, mapping, options, initiated_by, idempotency_key, set_id, depends_on, corrects
+  )
   values (
-    v_org_id, p_dataset, v_mode, p_source, p_file_name,
-    case when p_mapping is not null then private.normalize_mapping(p_dataset, null, p_mapping) end,
-    private.normalize_options(p_options), auth.uid(), p_idempotency_key
+    v_org_id, v_dataset.key, v_mode, p_source, p_file_name,
+    case when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping) else v_parent.mapping end,
+    private.normalize_options(coalesce(v_parent.options || p_options, p_options)), auth.uid(), p_idempotency_key,
+    p_set_id, private.normalize_prerequisites(v_org_id, p_depends_on), p_corrects
   )
   returning * into v_batch;
+  perform private.require_no_cycle(v_batch.id);
 
   if auth.uid() is not null then
     insert into public.import_sessions (org_id, created_by, file_name, batch_id)
@@ -1646,9 +1691,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) from public;
+revoke all on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) from public;
 
-grant execute on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/create_organization.sql
 
@@ -1864,6 +1909,8 @@ begin
     'error', v_batch.error,
     'progress', v_progress,
     'job', case when v_job.id is not null then private.describe_job(v_job) end,
+    'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'corrects', v_batch.corrects,
+    'duplicate_of', v_batch.duplicate_of,
     'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
     'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
   );
@@ -1887,7 +1934,7 @@ create or replace function private.describe_job (
   select jsonb_build_object(
     'id', p_job.id, 'job_type', p_job.job_type, 'status', p_job.status, 'phase', p_job.phase,
     'import_id', p_job.batch_id, 'total', p_job.total_count, 'done', p_job.done_count, 'failed', p_job.failed_count,
-    'error', p_job.error, 'created_at', p_job.created_at, 'started_at', p_job.started_at, 'finished_at', p_job.finished_at
+    'result', p_job.result, 'error', p_job.error, 'created_at', p_job.created_at, 'started_at', p_job.started_at, 'finished_at', p_job.finished_at
   );
 $function$;
 
@@ -2037,7 +2084,7 @@ begin
   if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then
     perform private.assume_claims(p_job.claims);
     insert into public.scheduled_jobs (job_type, params)
-    values ('commit', jsonb_build_object('import_id', v_batch.id));
+    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', p_job.params -> 'force'));
   end if;
 end;
 $function$;
@@ -2339,6 +2386,40 @@ $function$;
 revoke all on function "private"."field_expressions"(public.dataset_fields, jsonb, text[]) from public;
 
 grant execute on function "private"."field_expressions"(public.dataset_fields, jsonb, text[]) to "postgres";
+
+-- schemas/private/functions/find_correctable.sql
+
+create or replace function private.find_correctable (
+  p_import_id uuid
+)
+  returns public.import_batches
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches := private.find_import(p_import_id);
+begin
+  perform private.require_import_right(v_batch);
+  if v_batch.staged_at is null
+    or v_batch.status::text not in ('validated', 'completed', 'failed', 'cancelled', 'undone') then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is not judged yet',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = case
+        when v_batch.status = 'failed' then 'None of its rows was kept: send the file as a new import.'
+        else 'Correct its rows once it is validated or at its end.'
+      end;
+  end if;
+  perform private.require_rows(v_batch);
+  return v_batch;
+end;
+$function$;
+
+revoke all on function "private"."find_correctable"(uuid) from public;
+
+grant execute on function "private"."find_correctable"(uuid) to "postgres";
 
 -- schemas/private/functions/find_import.sql
 
@@ -2875,6 +2956,22 @@ revoke all on function "private"."lock_holder"(bigint) from public;
 
 grant execute on function "private"."lock_holder"(bigint) to "postgres";
 
+-- schemas/private/functions/lock_organization.sql
+
+create or replace function private.lock_organization (
+  p_org_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select pg_advisory_xact_lock(hashtextextended('jobs.organization:' || p_org_id, 0));
+$function$;
+
+revoke all on function "private"."lock_organization"(uuid) from public;
+
+grant execute on function "private"."lock_organization"(uuid) to "postgres";
+
 -- schemas/private/functions/lock_records.sql
 
 create or replace function private.lock_records (
@@ -3059,6 +3156,51 @@ revoke all on function "private"."normalize_options"(jsonb) from public;
 
 grant execute on function "private"."normalize_options"(jsonb) to "postgres";
 
+-- schemas/private/functions/normalize_prerequisites.sql
+
+create or replace function private.normalize_prerequisites (
+  p_org_id uuid,
+  p_ids    uuid[]
+)
+  returns uuid[]
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_most constant integer := 100;
+  v_ids      uuid[] := array(select distinct i.id from unnest(p_ids) as i (id) order by i.id);
+  v_stranger uuid;
+begin
+  if cardinality(v_ids) > c_most then
+    raise exception using
+      errcode = '22023',
+      message = 'depends_on names too many imports',
+      detail  = format('got %s', cardinality(v_ids)),
+      hint    = format('At most %s; put them into a set.', c_most);
+  end if;
+
+  select i.id into v_stranger
+  from unnest(v_ids) as i (id)
+  where not exists (
+    select from public.import_batches as b
+    where b.id = i.id and b.org_id = p_org_id and b.org_id in (select private.org_ids('viewer'))
+  )
+  limit 1;
+  if found then
+    raise exception using
+      errcode = 'PT404',
+      message = 'import not found',
+      detail  = format('depends_on names %s', coalesce(v_stranger::text, 'null'));
+  end if;
+  return v_ids;
+end;
+$function$;
+
+revoke all on function "private"."normalize_prerequisites"(uuid, uuid[]) from public;
+
+grant execute on function "private"."normalize_prerequisites"(uuid, uuid[]) to "postgres";
+
 -- schemas/private/functions/number_expression.sql
 
 create or replace function private.number_expression (
@@ -3230,6 +3372,88 @@ $function$;
 revoke all on function "private"."planned_fields"(public.import_batches) from public;
 
 grant execute on function "private"."planned_fields"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/prerequisite_cycle.sql
+
+create or replace function private.prerequisite_cycle (
+  p_import_id uuid
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_via   jsonb := '{}'; -- import to the one that waits for it
+  v_new   jsonb;
+  v_front uuid[] := array[p_import_id];
+  v_id    uuid := p_import_id;
+  v_path  uuid[] := array[p_import_id];
+begin
+  loop
+    select jsonb_object_agg(p.id, b.id), array_agg(distinct p.id) into v_new, v_front
+    from public.import_batches as b
+    cross join lateral private.prerequisites(b) as p
+    where b.id = any (v_front) and not v_via ? p.id::text;
+
+    if v_front is null then
+      return null;
+    end if;
+    v_via := v_via || v_new;
+    exit when v_via ? p_import_id::text;
+  end loop;
+
+  loop
+    v_id := v_via ->> v_id::text;
+    v_path := v_id || v_path;
+    exit when v_id = p_import_id;
+  end loop;
+  return (
+    select string_agg(format('%s (%s)', b.dataset, b.id), ' waits for ' order by p.position)
+    from unnest(v_path) with ordinality as p (id, position)
+    join public.import_batches as b on b.id = p.id
+  );
+end;
+$function$;
+
+revoke all on function "private"."prerequisite_cycle"(uuid) from public;
+
+grant execute on function "private"."prerequisite_cycle"(uuid) to "postgres";
+
+-- schemas/private/functions/prerequisites.sql
+
+create or replace function private.prerequisites (
+  p_batch public.import_batches
+)
+  returns table (
+    id      uuid,
+    dataset text,
+    status  public.import_status
+  )
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select d.id, b.dataset, b.status
+  from unnest(p_batch.depends_on) as d (id)
+  left join public.import_batches as b on b.id = d.id and b.org_id = p_batch.org_id
+  union
+  select b.id, b.dataset, b.status
+  from public.import_batches as b
+  where b.set_id = p_batch.set_id
+    and b.dataset <> p_batch.dataset
+    and b.dataset in (
+      select to_jsonb(f) #>> '{reference,dataset}' from public.dataset_fields as f where f.dataset = p_batch.dataset
+    )
+    and not (b.status::text in ('failed', 'cancelled', 'undone') and exists (
+      select from public.import_batches as n
+      where n.set_id = b.set_id and n.dataset = b.dataset and n.created_at > b.created_at
+    ));
+$function$;
+
+revoke all on function "private"."prerequisites"(public.import_batches) from public;
+
+grant execute on function "private"."prerequisites"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/purge_expired.sql
 
@@ -3647,7 +3871,7 @@ begin
     (6, v_table is not null and not has_table_privilege('authenticated', v_table, 'select'),
       'authenticated may not select from it', 'Grant select on the whole table: outcomes compare whole rows.'),
     (7, v_is_group and (v_rows is null or not has_function_privilege('authenticated', to_regproc(register_dataset.apply_function), 'execute')),
-      'its apply function is none', 'A function (uuid, public.import_mode, text, <composite type>[]) that authenticated may execute.'),
+      'its apply function is none', 'A function (uuid, public.import_mode, text[], <composite type>[]) that authenticated may execute.'),
     (8, v_is_group and private.lines_column(v_lines, v_table) is null,
       'its lines do not refer to it', 'The table of lines needs a foreign key of one column to the primary key.')
   ) as r (position, applies, refusal, hint)
@@ -3801,6 +4025,33 @@ revoke all on function "private"."require_mapped_fields"(text, public.import_mod
 
 grant execute on function "private"."require_mapped_fields"(text, public.import_mode, jsonb) to "postgres";
 
+-- schemas/private/functions/require_no_cycle.sql
+
+create or replace function private.require_no_cycle (
+  p_import_id uuid
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_cycle text := private.prerequisite_cycle(p_import_id);
+begin
+  if v_cycle is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'imports would wait for each other',
+      detail  = v_cycle,
+      hint    = 'Take one of them out of depends_on, or out of the set.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_no_cycle"(uuid) from public;
+
+grant execute on function "private"."require_no_cycle"(uuid) to "postgres";
+
 -- schemas/private/functions/require_org_role.sql
 
 create or replace function private.require_org_role (
@@ -3830,6 +4081,34 @@ $function$;
 revoke all on function "private"."require_org_role"(uuid, public.org_role) from public;
 
 grant execute on function "private"."require_org_role"(uuid, public.org_role) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/require_rows.sql
+
+create or replace function private.require_rows (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  if p_batch.row_count > 0 and not exists (
+    select from private.import_rows as r where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'rows of the import have expired',
+      detail  = format('import %s was staged on %s', p_batch.id, p_batch.staged_on),
+      hint    = 'Send the file again.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_rows"(public.import_batches) from public;
+
+grant execute on function "private"."require_rows"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/require_running_job.sql
 
@@ -3861,6 +4140,33 @@ $function$;
 revoke all on function "private"."require_running_job"(uuid, text[]) from public;
 
 grant execute on function "private"."require_running_job"(uuid, text[]) to "postgres";
+
+-- schemas/private/functions/require_set.sql
+
+create or replace function private.require_set (
+  p_set_id uuid,
+  p_org_id uuid
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_set public.import_sets;
+begin
+  select s.* into v_set from public.import_sets as s where s.id = p_set_id and s.org_id = p_org_id;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import set not found';
+  end if;
+  perform private.require_org_role(
+    p_org_id, case when v_set.created_by = auth.uid() then 'member' else 'admin' end::public.org_role);
+end;
+$function$;
+
+revoke all on function "private"."require_set"(uuid, uuid) from public;
+
+grant execute on function "private"."require_set"(uuid, uuid) to "postgres";
 
 -- schemas/private/functions/run_commit.sql
 
@@ -4620,8 +4926,7 @@ create or replace function private.tg_scheduled_jobs__queue_over_limit()
   set search_path to ''
   AS $function$
 begin
-  -- Held to the end of the transaction by whoever starts or ends a job here, so that the count is true.
-  perform pg_advisory_xact_lock(hashtextextended('jobs.organization:' || new.org_id, 0));
+  perform private.lock_organization(new.org_id);
 
   if (
     select count(*) from public.scheduled_jobs as j
@@ -4648,7 +4953,7 @@ create or replace function private.tg_scheduled_jobs__release_queued()
 declare
   v_next uuid;
 begin
-  perform pg_advisory_xact_lock(hashtextextended('jobs.organization:' || new.org_id, 0));
+  perform private.lock_organization(new.org_id);
 
   -- Skipped when locked: whoever holds it is ending it, and comes here next.
   select j.id into v_next
@@ -4746,15 +5051,7 @@ begin
       end;
   end if;
 
-  if v_batch.row_count > 0 and not exists (
-    select from private.import_rows as r where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id
-  ) then
-    raise exception using
-      errcode = 'PT409',
-      message = 'rows of the import have expired',
-      detail  = format('import %s was staged on %s', v_batch.id, v_batch.staged_on),
-      hint    = 'Send the file again.';
-  end if;
+  perform private.require_rows(v_batch);
 
   if v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
@@ -4773,7 +5070,11 @@ begin
   new.phase       := new.job_type;
   new.params      := case
     when new.job_type = 'validate' then
-      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
+      jsonb_build_object(
+        'import_id', v_batch.id,
+        'commit', coalesce(new.params -> 'commit' = 'true', false),
+        'force', coalesce(new.params -> 'force' = 'true', false)
+      )
     -- all or nothing: one task, one transaction
     else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
   end;
@@ -5254,9 +5555,11 @@ grant execute on function "private"."worker_activity"() to "authenticated", "pos
 -- schemas/private/functions/write_mapping.sql
 
 create or replace function private.write_mapping (
-  p_import_id uuid,
-  p_mapping   jsonb,
-  p_options   jsonb
+  p_import_id   uuid,
+  p_mapping     jsonb,
+  p_options     jsonb,
+  p_template_id uuid,
+  p_depends_on  uuid[]
 )
   returns void
   language plpgsql
@@ -5278,16 +5581,23 @@ begin
   end if;
 
   update public.import_batches as b
-  set status  = 'staged', -- what was validated is no longer what would run
-      mapping = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
-      options = private.normalize_options(b.options || coalesce(p_options, '{}'))
+  set status     = 'staged', -- what was validated is no longer what would run
+      mapping    = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
+      options    = private.normalize_options(b.options || coalesce(p_options, '{}')),
+      depends_on = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
   where b.id = p_import_id;
+
+  if p_depends_on is not null then
+    -- The batch before the organization, as when a job is started. Two that close a circle together wait here.
+    perform private.lock_organization(v_batch.org_id);
+    perform private.require_no_cycle(p_import_id);
+  end if;
 end;
 $function$;
 
-revoke all on function "private"."write_mapping"(uuid, jsonb, jsonb) from public;
+revoke all on function "private"."write_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) from public;
 
-grant execute on function "private"."write_mapping"(uuid, jsonb, jsonb) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."write_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/write_setting.sql
 
@@ -5786,32 +6096,38 @@ grant execute on function "public"."cancel_import"(uuid) to "authenticated", "po
 
 create or replace function public.commit_import (
   import_id       uuid,
-  idempotency_key text default null::text
+  idempotency_key text    default null::text,
+  force           boolean default false
 )
   returns jsonb
   language sql
   set search_path to ''
   AS $function$
-  select private.start_import_job('commit', commit_import.import_id, '{}', commit_import.idempotency_key);
+  select private.start_import_job('commit', commit_import.import_id,
+    jsonb_build_object('force', commit_import.force), commit_import.idempotency_key);
 $function$;
 
-comment on function "public"."commit_import"(uuid, text) is 'Applies the valid rows of a validated import, in the background, with the caller''s rights. Returns the job, as validate_import does. Errors: 42501, PT404, PT409 (state).';
+comment on function "public"."commit_import"(uuid, text, boolean) is 'Applies the valid rows of a validated import, in the background, with the caller''s rights. Returns the job, as validate_import does. Errors: 42501, PT404, PT409 (state; the same file again without force).';
 
-revoke all on function "public"."commit_import"(uuid, text) from public;
+revoke all on function "public"."commit_import"(uuid, text, boolean) from public;
 
-grant execute on function "public"."commit_import"(uuid, text) to "authenticated", "postgres", "service_role";
+grant execute on function "public"."commit_import"(uuid, text, boolean) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/create_import.sql
 
 create or replace function public.create_import (
-  dataset         text,
-  mode            text  default null::text,
-  org_id          uuid  default null::uuid,
-  file_name       text  default null::text,
-  source          text  default 'api'::text,
-  mapping         jsonb default null::jsonb,
-  options         jsonb default '{}'::jsonb,
-  idempotency_key text  default null::text
+  dataset         text   default null::text,
+  mode            text   default null::text,
+  org_id          uuid   default null::uuid,
+  file_name       text   default null::text,
+  source          text   default 'api'::text,
+  mapping         jsonb  default null::jsonb,
+  options         jsonb  default '{}'::jsonb,
+  idempotency_key text   default null::text,
+  template_id     uuid   default null::uuid,
+  set_id          uuid   default null::uuid,
+  depends_on      uuid[] default null::uuid[],
+  corrects        uuid   default null::uuid
 )
   returns jsonb
   language sql
@@ -5819,15 +6135,16 @@ create or replace function public.create_import (
   AS $function$
   select private.create_import(
     create_import.dataset, create_import.mode, create_import.org_id, create_import.file_name, create_import.source,
-    create_import.mapping, create_import.options, create_import.idempotency_key
+    create_import.mapping, create_import.options, create_import.idempotency_key, create_import.template_id,
+    create_import.set_id, create_import.depends_on, create_import.corrects
   );
 $function$;
 
-comment on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) is 'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. Errors: 22023 (dataset, mode, mapping, options), 42501, PT404, PT409 (key in use).';
+comment on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) is 'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
 
-revoke all on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) from public;
+revoke all on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) from public;
 
-grant execute on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text) to "authenticated", "postgres", "service_role";
+grant execute on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/create_organization.sql
 
@@ -5862,7 +6179,7 @@ create or replace function public.get_import (
   select private.describe_import(get_import.import_id);
 $function$;
 
-comment on function "public"."get_import"(uuid) is 'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, sample, mapping, suggested_mapping, options, counts, issues, error, progress, job, initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
+comment on function "public"."get_import"(uuid) is 'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, sample, mapping, suggested_mapping, options, counts, issues, error, progress, job, set_id, depends_on, corrects, duplicate_of, initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
 
 revoke all on function "public"."get_import"(uuid) from public;
 
@@ -6014,9 +6331,11 @@ grant execute on function "public"."list_settings"(uuid) to "authenticated", "po
 -- schemas/public/functions/set_import_mapping.sql
 
 create or replace function public.set_import_mapping (
-  import_id uuid,
-  mapping   jsonb default null::jsonb,
-  options   jsonb default null::jsonb
+  import_id   uuid,
+  mapping     jsonb  default null::jsonb,
+  options     jsonb  default null::jsonb,
+  template_id uuid   default null::uuid,
+  depends_on  uuid[] default null::uuid[]
 )
   returns jsonb
   language plpgsql
@@ -6027,16 +6346,19 @@ begin
     raise exception using errcode = '22023', message = 'options must be an object';
   end if;
   perform private.find_import(set_import_mapping.import_id);
-  perform private.write_mapping(set_import_mapping.import_id, set_import_mapping.mapping, set_import_mapping.options);
+  perform private.write_mapping(
+    set_import_mapping.import_id, set_import_mapping.mapping, set_import_mapping.options, set_import_mapping.template_id,
+    set_import_mapping.depends_on
+  );
   return private.describe_import(set_import_mapping.import_id);
 end;
 $function$;
 
-comment on function "public"."set_import_mapping"(uuid, jsonb, jsonb) is 'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. Errors: 22023, 42501, PT404, PT409.';
+comment on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) is 'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409.';
 
-revoke all on function "public"."set_import_mapping"(uuid, jsonb, jsonb) from public;
+revoke all on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) from public;
 
-grant execute on function "public"."set_import_mapping"(uuid, jsonb, jsonb) to "authenticated", "postgres", "service_role";
+grant execute on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/set_setting.sql
 
@@ -6161,21 +6483,22 @@ grant execute on function "public"."update_sync_progress_timestamp"() to "postgr
 create or replace function public.validate_import (
   import_id       uuid,
   commit          boolean default false,
-  idempotency_key text    default null::text
+  idempotency_key text    default null::text,
+  force           boolean default false
 )
   returns jsonb
   language sql
   set search_path to ''
   AS $function$
   select private.start_import_job('validate', validate_import.import_id,
-    jsonb_build_object('commit', coalesce(validate_import.commit, false)), validate_import.idempotency_key);
+    jsonb_build_object('commit', validate_import.commit, 'force', validate_import.force), validate_import.idempotency_key);
 $function$;
 
-comment on function "public"."validate_import"(uuid, boolean, text) is 'Judges every row, in the background; with commit the good rows are then applied without a further call. Returns the job: { id, job_type, status, phase, import_id, total, done, failed, error, created_at, started_at, finished_at }. Errors: 22023 (transform), 42501, PT404, PT409 (state), PT413 (too large for on_error=abort), PT422 (required field unmapped).';
+comment on function "public"."validate_import"(uuid, boolean, text, boolean) is 'Judges every row, in the background; with commit the good rows are then applied without a further call. Returns the job: { id, job_type, status, phase, import_id, total, done, failed, result, error, created_at, started_at, finished_at }. Errors: 22023 (transform), 42501, PT404, PT409 (state; the same file again without force), PT413 (too large for on_error=abort), PT422 (required field unmapped).';
 
-revoke all on function "public"."validate_import"(uuid, boolean, text) from public;
+revoke all on function "public"."validate_import"(uuid, boolean, text, boolean) from public;
 
-grant execute on function "public"."validate_import"(uuid, boolean, text) to "authenticated", "postgres", "service_role";
+grant execute on function "public"."validate_import"(uuid, boolean, text, boolean) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/validate_sync_progress_totals.sql
 
@@ -6501,7 +6824,7 @@ create policy "datasets_select" on "public"."datasets"
   to "authenticated"
   using (true);
 
-comment on column "public"."datasets"."apply_function" is 'What writes such records: (org_id uuid, mode import_mode, blank text, rows <type>[]) returns void.';
+comment on column "public"."datasets"."apply_function" is 'What writes such records: (org_id uuid, mode import_mode, clear text[], rows <type>[]) returns void. mode: insert (none of the records exists), update, delete (all of them do, and are locked); clear: columns that a blank clears.';
 
 comment on column "public"."datasets"."group_field" is 'Where several rows of a file make one record, a record with lines: the field by which they belong together, the key of the record.';
 
@@ -6551,6 +6874,10 @@ create table "public"."import_batches" (
   "error"             jsonb,
   "initiated_by"      uuid,
   "idempotency_key"   text,
+  "set_id"            uuid,
+  "depends_on"        uuid[]                   not null default '{}'::uuid[],
+  "corrects"          uuid,
+  "duplicate_of"      uuid,
   "created_at"        timestamp with time zone not null default now(),
   "staged_at"         timestamp with time zone,
   "validated_at"      timestamp with time zone,
@@ -6560,8 +6887,11 @@ create table "public"."import_batches" (
   constraint "import_batches_idempotency_key_check" check (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   constraint "import_batches_initiated_by_fkey" foreign key (initiated_by) references auth.users(id) on delete set null,
   constraint "import_batches_pkey" primary key (id),
+  constraint "import_batches_corrects_fkey" foreign key (corrects) references public.import_batches(id) on delete set null,
+  constraint "import_batches_duplicate_of_fkey" foreign key (duplicate_of) references public.import_batches(id) on delete set null,
   constraint "import_batches_source_check" check ((source ~ '^[a-z0-9_-]{1,63}$'::text)),
   constraint "import_batches_staged_at_check" check (((staged_at IS NULL) OR ((row_count IS NOT NULL) AND (columns IS NOT NULL) AND (mapping IS NOT NULL)))),
+  constraint "import_batches_set_id_fkey" foreign key (set_id) references public.import_sets(id) on delete set null,
   constraint "import_batches_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
 );
 
@@ -6574,7 +6904,16 @@ alter table "public"."import_batches"
 alter table "public"."import_batches"
   add column "status" public.import_status not null default 'receiving'::public.import_status;
 
+create index import_batches_content_hash_idx on public.import_batches using btree (org_id, content_hash)
+  where (content_hash is not null);
+
+create index import_batches_corrects_idx on public.import_batches using btree (corrects);
+
 create index import_batches_dataset_idx on public.import_batches using btree (dataset);
+
+create index import_batches_depends_on_idx on public.import_batches using gin (depends_on);
+
+create index import_batches_duplicate_of_idx on public.import_batches using btree (duplicate_of);
 
 create unique index import_batches_idempotency_key_key on public.import_batches using btree (org_id, initiated_by, idempotency_key) nulls not DISTINCT
   where (idempotency_key is not null);
@@ -6587,6 +6926,8 @@ create index import_batches_org_id_status_idx on public.import_batches using btr
 
 create index import_batches_receiving_idx on public.import_batches using btree (created_at)
   where (status = 'receiving'::public.import_status);
+
+create index import_batches_set_id_idx on public.import_batches using btree (set_id);
 
 create trigger _100_forget_key
   before update of initiated_by on public.import_batches
@@ -6618,6 +6959,12 @@ create policy "import_batches_select_viewer" on "public"."import_batches"
   using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
 
 comment on column "public"."import_batches"."content_hash" is 'SHA-256 of the file as it was sent, in hexadecimal.';
+
+comment on column "public"."import_batches"."corrects" is 'The import whose failed rows this one brings in corrected.';
+
+comment on column "public"."import_batches"."depends_on" is 'Imports that must be completed before this one is validated.';
+
+comment on column "public"."import_batches"."duplicate_of" is 'An earlier import of the same file by the same person: it is committed only when that is said twice (force).';
 
 comment on column "public"."import_batches"."error" is 'Why it failed: { code, message, details, hint }.';
 
@@ -6717,6 +7064,46 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."import_sessions" from "service_role";
 
 grant select on table "public"."import_sessions" to "service_role";
+
+-- schemas/public/tables/import_sets.sql
+
+create table "public"."import_sets" (
+  "id"         uuid                     not null default gen_random_uuid(),
+  "org_id"     uuid                     not null,
+  "name"       text,
+  "created_by" uuid,
+  "created_at" timestamp with time zone not null default now(),
+  constraint "import_sets_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null,
+  constraint "import_sets_name_check" check (((length(name) >= 1) AND (length(name) <= 255))),
+  constraint "import_sets_pkey" primary key (id),
+  constraint "import_sets_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."import_sets"
+  enable row level security;
+
+create index import_sets_created_by_idx on public.import_sets using btree (created_by);
+
+create index import_sets_org_id_created_at_idx on public.import_sets using btree (org_id, created_at desc);
+
+create policy "import_sets_select_viewer" on "public"."import_sets"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+comment on column "public"."import_sets"."created_by" is 'Who may add imports to it, beside admins; null for the service.';
+
+comment on table "public"."import_sets" is 'Imports that belong together: each waits for those of the set whose datasets its own refers to.';
+
+revoke all on table "public"."import_sets" from "authenticated";
+
+grant select on table "public"."import_sets" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."import_sets" to "postgres";
+
+revoke all on table "public"."import_sets" from "service_role";
+
+grant select on table "public"."import_sets" to "service_role";
 
 -- schemas/public/tables/organization.sql
 
@@ -7005,6 +7392,7 @@ create table "public"."scheduled_jobs" (
   "total_count"         integer                  not null default 0,
   "done_count"          integer                  not null default 0,
   "failed_count"        integer                  not null default 0,
+  "result"              jsonb,
   "error"               jsonb,
   "created_at"          timestamp with time zone not null default clock_timestamp(),
   "started_at"          timestamp with time zone,
@@ -7109,6 +7497,8 @@ comment on column "public"."scheduled_jobs"."params" is 'What to do. Import jobs
 
 comment on column "public"."scheduled_jobs"."priority" is 'Lower runs first, within the organization.';
 
+comment on column "public"."scheduled_jobs"."result" is 'What came of it, where its type says more than the counts do.';
+
 comment on column "public"."scheduled_jobs"."total_count" is 'Rows to work on in all its phases.';
 
 comment on table "public"."scheduled_jobs" is 'Background work that people see. Inserting job_type and params starts it; the rest is filled in and cannot be chosen.';
@@ -7176,6 +7566,10 @@ grant select ("phase") on table "public"."scheduled_jobs" to "authenticated";
 revoke all ("priority") on table "public"."scheduled_jobs" from "authenticated";
 
 grant select ("priority") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("result") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("result") on table "public"."scheduled_jobs" to "authenticated";
 
 revoke all ("run_as") on table "public"."scheduled_jobs" from "authenticated";
 
@@ -7262,6 +7656,10 @@ grant select ("phase") on table "public"."scheduled_jobs" to "service_role";
 revoke all ("priority") on table "public"."scheduled_jobs" from "service_role";
 
 grant select ("priority") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("result") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("result") on table "public"."scheduled_jobs" to "service_role";
 
 revoke all ("run_as") on table "public"."scheduled_jobs" from "service_role";
 

@@ -173,8 +173,11 @@ export type Database = {
           byte_size: number | null
           columns: string[] | null
           content_hash: string | null
+          corrects: string | null
           created_at: string
           dataset: string
+          depends_on: string[]
+          duplicate_of: string | null
           error: Json | null
           file_name: string | null
           finished_at: string | null
@@ -190,6 +193,7 @@ export type Database = {
           org_id: string
           row_count: number | null
           sample: Json | null
+          set_id: string | null
           skipped_count: number | null
           source: string
           staged_at: string | null
@@ -203,8 +207,11 @@ export type Database = {
           byte_size?: number | null
           columns?: string[] | null
           content_hash?: string | null
+          corrects?: string | null
           created_at?: string
           dataset: string
+          depends_on?: string[]
+          duplicate_of?: string | null
           error?: Json | null
           file_name?: string | null
           finished_at?: string | null
@@ -220,6 +227,7 @@ export type Database = {
           org_id: string
           row_count?: number | null
           sample?: Json | null
+          set_id?: string | null
           skipped_count?: number | null
           source: string
           staged_at?: string | null
@@ -232,8 +240,11 @@ export type Database = {
           byte_size?: number | null
           columns?: string[] | null
           content_hash?: string | null
+          corrects?: string | null
           created_at?: string
           dataset?: string
+          depends_on?: string[]
+          duplicate_of?: string | null
           error?: Json | null
           file_name?: string | null
           finished_at?: string | null
@@ -249,6 +260,7 @@ export type Database = {
           org_id?: string
           row_count?: number | null
           sample?: Json | null
+          set_id?: string | null
           skipped_count?: number | null
           source?: string
           staged_at?: string | null
@@ -259,6 +271,20 @@ export type Database = {
         }
         Relationships: [
           {
+            foreignKeyName: 'import_batches_corrects_fkey'
+            columns: ['corrects']
+            isOneToOne: false
+            referencedRelation: 'import_batches'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'import_batches_corrects_fkey'
+            columns: ['corrects']
+            isOneToOne: false
+            referencedRelation: 'monitor_imports'
+            referencedColumns: ['import_id']
+          },
+          {
             foreignKeyName: 'import_batches_dataset_fkey'
             columns: ['dataset']
             isOneToOne: false
@@ -266,10 +292,31 @@ export type Database = {
             referencedColumns: ['key']
           },
           {
+            foreignKeyName: 'import_batches_duplicate_of_fkey'
+            columns: ['duplicate_of']
+            isOneToOne: false
+            referencedRelation: 'import_batches'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'import_batches_duplicate_of_fkey'
+            columns: ['duplicate_of']
+            isOneToOne: false
+            referencedRelation: 'monitor_imports'
+            referencedColumns: ['import_id']
+          },
+          {
             foreignKeyName: 'import_batches_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
             referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'import_batches_set_id_fkey'
+            columns: ['set_id']
+            isOneToOne: false
+            referencedRelation: 'import_sets'
             referencedColumns: ['id']
           },
         ]
@@ -335,6 +382,39 @@ export type Database = {
           },
           {
             foreignKeyName: 'import_sessions_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      import_sets: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          id: string
+          name: string | null
+          org_id: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          id?: string
+          name?: string | null
+          org_id: string
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          id?: string
+          name?: string | null
+          org_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'import_sets_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
             referencedRelation: 'organization'
@@ -498,6 +578,7 @@ export type Database = {
           params: NonNullable<Json>
           phase: string | null
           priority: number
+          result: Json | null
           run_as: Database['public']['Enums']['job_run_as']
           run_at: string
           started_at: string | null
@@ -524,6 +605,7 @@ export type Database = {
           params?: NonNullable<Json>
           phase?: string | null
           priority?: number
+          result?: Json | null
           run_as: Database['public']['Enums']['job_run_as']
           run_at?: string
           started_at?: string | null
@@ -549,6 +631,7 @@ export type Database = {
           params?: NonNullable<Json>
           phase?: string | null
           priority?: number
+          result?: Json | null
           run_as?: Database['public']['Enums']['job_run_as']
           run_at?: string
           started_at?: string | null
@@ -1001,17 +1084,21 @@ export type Database = {
     }
     Functions: {
       cancel_import: { Args: { import_id: string }; Returns: Json }
-      commit_import: { Args: { idempotency_key?: string; import_id: string }; Returns: Json }
+      commit_import: { Args: { force?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       create_import: {
         Args: {
-          dataset: string
+          corrects?: string
+          dataset?: string
+          depends_on?: string[]
           file_name?: string
           idempotency_key?: string
           mapping?: Json
           mode?: string
           options?: Json
           org_id?: string
+          set_id?: string
           source?: string
+          template_id?: string
         }
         Returns: Json
       }
@@ -1053,11 +1140,20 @@ export type Database = {
           value: Json
         }[]
       }
-      set_import_mapping: { Args: { import_id: string; mapping?: Json; options?: Json }; Returns: Json }
+      set_import_mapping: {
+        Args: {
+          depends_on?: string[]
+          import_id: string
+          mapping?: Json
+          options?: Json
+          template_id?: string
+        }
+        Returns: Json
+      }
       set_setting: { Args: { key: string; org_id?: string; value: Json }; Returns: undefined }
       suggest_import_mapping: { Args: { import_id: string }; Returns: Json }
       validate_import: {
-        Args: { commit?: boolean; idempotency_key?: string; import_id: string }
+        Args: { commit?: boolean; force?: boolean; idempotency_key?: string; import_id: string }
         Returns: Json
       }
     }

@@ -36,7 +36,8 @@ comment on column public.datasets.key_fields is 'Fields by which a row of a file
 comment on column public.datasets.group_field is
   'Where several rows of a file make one record, a record with lines: the field by which they belong together, the key of the record.';
 comment on column public.datasets.lines is 'The table of those lines, with its schema.';
-comment on column public.datasets.apply_function is 'What writes such records: (org_id uuid, mode import_mode, blank text, rows <type>[]) returns void.';
+comment on column public.datasets.apply_function is 'What writes such records: (org_id uuid, mode import_mode, clear text[], rows <type>[]) '
+  'returns void. mode: insert (none of the records exists), update, delete (all of them do, and are locked); clear: columns that a blank clears.';
 
 create table public.dataset_fields (
   dataset     text not null references public.datasets (key) on delete cascade,
@@ -237,7 +238,7 @@ as $$
     and p.pronargs = 4
     and p.proargtypes[0] = 'uuid'::regtype
     and p.proargtypes[1] = 'public.import_mode'::regtype
-    and p.proargtypes[2] = 'text'::regtype;
+    and p.proargtypes[2] = 'text[]'::regtype;
 $$;
 
 -- The record that a column refers to, if that is a record of a dataset with a key of one field: by a
@@ -329,7 +330,7 @@ begin
     (6, v_table is not null and not has_table_privilege('authenticated', v_table, 'select'),
       'authenticated may not select from it', 'Grant select on the whole table: outcomes compare whole rows.'),
     (7, v_is_group and (v_rows is null or not has_function_privilege('authenticated', to_regproc(register_dataset.apply_function), 'execute')),
-      'its apply function is none', 'A function (uuid, public.import_mode, text, <composite type>[]) that authenticated may execute.'),
+      'its apply function is none', 'A function (uuid, public.import_mode, text[], <composite type>[]) that authenticated may execute.'),
     (8, v_is_group and private.lines_column(v_lines, v_table) is null,
       'its lines do not refer to it', 'The table of lines needs a foreign key of one column to the primary key.')
   ) as r (position, applies, refusal, hint)

@@ -179,7 +179,8 @@ begin
 
     for v_rule in
       select * from (values
-        (f.is_required, 'required', 'a value is required',
+        -- of the record: once in its rows, see private.compile_groups()
+        (f.is_required and not coalesce((f.rules -> 'same_in_group')::boolean, false), 'required', 'a value is required',
           format('%s is null', v_value)),
         (f.rules ? 'format', 'invalid_format', private.format_hint(f.rules ->> 'format'),
           private.format_violation(v_value, f.rules ->> 'format')),
@@ -464,7 +465,12 @@ begin
   select
     coalesce(string_agg(format(', %s as _%s', f.value, f.number), '' order by f.number), ''),
     coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null))[1] as _%1$s', f.number), '' order by f.number), ''),
-    coalesce(string_agg(format(' union all select %L, k._%s, g._%2$s where k._%2$s <> g._%2$s', f.name, f.number), '' order by f.number), '')
+    coalesce(string_agg(
+      format(' union all select %1$L, ''group_failed'', %2$L || left(g._%3$s, 100), k._%3$s where k._%3$s <> g._%3$s',
+        f.name, format('the rows of this %s disagree; the first says ', p_group_field), f.number)
+      || case when f.is_required then format(
+        ' union all select %1$L, ''required'', ''a value is required'', null where g._%2$s is null and k._row = g._first', f.name, f.number)
+        else '' end, '' order by f.number), '')
   into v_values, v_firsts, v_conflicts
   from unnest(v_same) as f;
 
@@ -485,7 +491,6 @@ g as materialized (
   from k
   where k._key is not null
   group by k._key
-  having count(*) > 1
 ),
 members as (
   insert into private.import_group_rows (staged_on, batch_id, first_row, row_number)
@@ -499,10 +504,10 @@ faulty as materialized (
   where i.staged_on = $1 and i.batch_id = $2 and i.severity = 'error'
 ),
 conflicts as materialized (
-  select k._row, k._key, c._field, c._value, c._first_value
+  select k._row, k._key, c.*
   from k
   join g on g._key = k._key
-  cross join lateral (select null::text, null::text, null::text where false%s) as c (_field, _value, _first_value)
+  cross join lateral (select null::text, null::text, null::text, null::text where false%s) as c (_field, _code, _message, _value)
   where not exists (select from faulty as f where f.row_number = k._row)
 ),
 failing as (
@@ -519,7 +524,7 @@ failing as (
 ),
 issued as (
   insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
-  select $1, $2, c._row, c._field, 'group_failed', %L || left(c._first_value, 100), left(c._value, 200), 'validate'::private.issue_origin
+  select $1, $2, c._row, c._field, c._code, c._message, left(c._value, 200), 'validate'::private.issue_origin
   from conflicts as c
   union all
   select $1, $2, f._row, %L, 'group_failed', %L || f._cause, left(f._key::text, 200), 'validate'
@@ -531,14 +536,13 @@ issued as (
 select count(distinct i.row_number)::integer from issued as i $q$,
     v_key.value, v_values,
     case v_key.class when 'text' then 't._text' else format('case when pg_input_is_valid(t._text, %L) then t._text::%s end', v_key.type, v_key.type) end,
-    v_firsts, v_conflicts,
-    format('the rows of this %s disagree; the first says ', p_group_field),
-    p_group_field, format('fails with its %s: row ', p_group_field));
+    v_firsts, v_conflicts, p_group_field, format('fails with its %s: row ', p_group_field));
 end;
 $$;
 
 -- For records with lines: three statements, which private.apply_groups() runs for the rows after $2, to $3,
--- of batch $1. keys: the key of each row; state: records $2 of organization $1 with hash and image; call.
+-- of batch $1, organization $4. keys: the key of each row; state: records $2 of organization $1 with hash and
+-- image; call: the dataset's function, mode $5, for the records whose keys are in $6 (or not, as $7 says).
 create function private.compile_apply_groups(
   p_dataset public.datasets, p_mode public.import_mode, p_blank text, p_fields private.planned_field[]
 )
@@ -550,6 +554,9 @@ as $$
 declare
   v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = p_dataset.group_field);
   v_type   regclass := private.apply_row_type(p_dataset.apply_function);
+  v_clear  text[] := array(
+    select f.column_name from unnest(p_fields) as f where p_blank = 'clear' and not f.not_null order by f.number
+  );
   v_values text;
 begin
   select string_agg(
@@ -560,7 +567,8 @@ begin
   left join unnest(p_fields) as f on f.column_name = a.attname
   where a.attrelid = v_type and a.attnum > 0 and not a.attisdropped;
 
-  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L) as p',
+  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L, %L) as p',
+    p_mode,
     format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
     format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
@@ -568,8 +576,9 @@ begin
       ' from %6$s as t where t.%7$I = $1 and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
       private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
-    format('select %s($4, %L, %L, (select array_agg(row(%s)::%s order by r.row_number) from private.staged_rows($1, $2, $3) as r))',
-      p_dataset.apply_function, p_mode, p_blank, v_values, v_type));
+    format('select %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
+      ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
+      p_dataset.apply_function, v_clear, v_values, v_type, v_key.value, v_key.type));
 end;
 $$;
 

@@ -238,9 +238,11 @@ create type private.applied_range as (
 );
 
 -- Applies records with lines: the dataset's function writes, and what it did is seen by comparing the
--- records before and after. Takes the three statements of private.compile_apply_groups().
+-- records before and after. Takes the three statements of private.compile_apply_groups(). The function is
+-- called for new records and for those that exist, which are locked, apart: so it need not ask, and a
+-- record that somebody else inserts in between is refused by the table, not taken for one of ours.
 create function private.apply_groups(
-  p_batch_id uuid, p_from_row integer, p_to_row integer, p_org_id uuid, p_keys text, p_state text, p_call text
+  p_batch_id uuid, p_from_row integer, p_to_row integer, p_org_id uuid, p_mode public.import_mode, p_keys text, p_state text, p_call text
 )
 returns private.applied_piece
 language plpgsql volatile
@@ -252,6 +254,7 @@ declare
   v_numbers integer[];
   v_before  private.record_state[];
   v_after   private.record_state[];
+  v_existing text[];
   v_piece   private.applied_piece;
 begin
   execute p_keys into v_keys, v_numbers using p_batch_id, p_from_row, p_to_row, p_org_id;
@@ -261,7 +264,14 @@ begin
 
   perform private.lock_records(p_batch_id, v_keys);
   execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_before using p_org_id, v_keys;
-  execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id;
+  v_existing := array(select b.key from unnest(v_before) as b);
+  if p_mode in ('insert', 'upsert') then
+    execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id, 'insert'::public.import_mode, v_existing, false;
+  end if;
+  if p_mode <> 'insert' then
+    execute p_call using p_batch_id, p_from_row, p_to_row, p_org_id,
+      case p_mode when 'delete' then 'delete' else 'update' end::public.import_mode, v_existing, true;
+  end if;
   execute format('select array_agg(row(s.*)::private.record_state) from (%s) as s', p_state) into v_after using p_org_id, v_keys;
 
   return private.compare_states(v_keys, v_numbers, v_before, v_after);
@@ -614,7 +624,7 @@ $$;
 
 revoke all on all functions in schema private from public;
 grant execute on function
-  private.apply_groups(uuid, integer, integer, uuid, text, text, text), private.lock_records(uuid, text[]),
+  private.apply_groups(uuid, integer, integer, uuid, public.import_mode, text, text, text), private.lock_records(uuid, text[]),
   private.compare_states(text[], integer[], private.record_state[], private.record_state[]),
   private.refuse_reference(text, text, text), private.is_row_error(text), private.has_table_right(private.import_plans),
   private.apply_rows(private.import_plans, integer, integer), private.staged_rows(uuid, integer, integer)

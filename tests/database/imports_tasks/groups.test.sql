@@ -1,6 +1,6 @@
 -- Records with lines: several rows of a file make one record, written by the dataset's own function.
 begin;
-select plan(42);
+select plan(46);
 select tests.set_up_actors();
 
 create table public.bills (
@@ -28,7 +28,7 @@ grant select, insert, update, delete on public.bills, public.bill_lines to authe
 
 create type private.bill_row as (number text, customer_id uuid, note text, line integer, article text, quantity integer);
 
-create function private.apply_bills(p_org_id uuid, p_mode public.import_mode, p_blank text, p_rows private.bill_row[])
+create function private.apply_bills(p_org_id uuid, p_mode public.import_mode, p_clear text[], p_rows private.bill_row[])
 returns void
 language plpgsql volatile
 security invoker
@@ -40,23 +40,30 @@ begin
     return;
   end if;
 
-  merge into public.bills as t
-  using (
-    select r.number, (array_agg(r.customer_id) filter (where r.customer_id is not null))[1] as customer_id,
-      (array_agg(r.note) filter (where r.note is not null))[1] as note
-    from unnest(p_rows) as r group by r.number order by r.number
-  ) as s
-  on t.org_id = p_org_id and t.number = s.number
-  when matched and p_mode <> 'insert' and (t.customer_id, t.note) is distinct from (coalesce(s.customer_id, t.customer_id), coalesce(s.note, t.note)) then
-    update set customer_id = coalesce(s.customer_id, t.customer_id), note = coalesce(s.note, t.note)
-  when not matched and p_mode <> 'update' then
-    insert (org_id, number, customer_id, note) values (p_org_id, s.number, s.customer_id, s.note);
+  if p_mode = 'insert' then
+    insert into public.bills (org_id, number, customer_id, note)
+    select p_org_id, r.number, (array_agg(r.customer_id) filter (where r.customer_id is not null))[1], max(r.note)
+    from unnest(p_rows) as r
+    group by r.number
+    order by r.number;
+  else
+    update public.bills as t
+    set customer_id = s.customer_id, note = s.note
+    from (
+      select b.id, coalesce((array_agg(r.customer_id) filter (where r.customer_id is not null))[1], b.customer_id) as customer_id,
+        coalesce(max(r.note), case when 'note' <> all (p_clear) then b.note end) as note
+      from unnest(p_rows) as r
+      join public.bills as b on b.org_id = p_org_id and b.number = r.number
+      group by b.id
+    ) as s
+    where t.id = s.id and (t.customer_id, t.note) is distinct from (s.customer_id, s.note);
+  end if;
 
   merge into public.bill_lines as t
   using (
     select b.id as bill_id, r.line, r.article, r.quantity
-    from unnest(p_rows) as r join public.bills as b on b.org_id = p_org_id and b.number = r.number
-    where p_mode <> 'insert' or not exists (select from public.bill_lines as l where l.bill_id = b.id)
+    from unnest(p_rows) as r
+    join public.bills as b on b.org_id = p_org_id and b.number = r.number
   ) as s
   on t.bill_id = s.bill_id and t.line = s.line
   when matched and (t.article, t.quantity) is distinct from (s.article, s.quantity) then
@@ -65,7 +72,7 @@ begin
     insert (bill_id, line, article, quantity) values (s.bill_id, s.line, s.article, s.quantity);
 end;
 $$;
-grant execute on function private.apply_bills(uuid, public.import_mode, text, private.bill_row[]) to authenticated, service_role;
+grant execute on function private.apply_bills(uuid, public.import_mode, text[], private.bill_row[]) to authenticated, service_role;
 
 select tests.keep('dummy', gen_random_uuid());
 select is((private.register_dataset('bills', 'public.bills', '{number,line}', group_field => 'number', lines => 'public.bill_lines',
@@ -112,7 +119,7 @@ select tests.keep('i', tests.stage_import('bills', '{number,customer,note,line,a
   ["B1", "C1", "n", "1", "nail",  "5"],
   ["B2", "C2", null, "1", "saw",  "1"],
   ["B3", "C1", null, "1", "axe",  "x"],
-  ["B1", "C1", null, "2", "bolt", "6"],
+  ["B1", null, null, "2", "bolt", "6"],
   ["B4", "C2", null, "1", "nut",  "2"],
   ["B3", "C1", null, "2", "awl",  "1"],
   ["B5", "C1", null, "1", "cog",  "1"],
@@ -250,6 +257,23 @@ select lives_ok($$ select public.set_import_mapping(tests.kept('map'),
 select is(tests.run_import(tests.kept('map')), 'completed', 'and it is judged again');
 select results_eq($$ select b.number, b.lines from pg_temp.bills() as b where b.number ~ '^[GH]' $$,
   $$ values ('H1', '1:1*a'), ('H2', '2:1*a') $$, 'with the groups of the new key');
+
+-- What the record needs is required once in its rows; what a blank does is the option's.
+select tests.keep('once', tests.stage_import('bills', '{number,customer,note,line,article,quantity}', '[
+  ["K1", null, null, "1", "a", "1"], ["K1", null, null, "2", "a", "1"], ["K2", null, null, "1", "a", "1"],
+  ["B1", null, null, "1", "nail", "5"]]', null, null, '{"blank": "clear"}'));
+select is(tests.run_import(tests.kept('once')), 'completed', 'an import without a record''s value completes');
+select results_eq($$ select * from pg_temp.fates(tests.kept('once')) $$,
+  $$ values (1, 'failed', 'required'), (2, 'failed', 'group_failed'), (3, 'failed', 'required'), (4, 'failed', 'required') $$,
+  'the first row of each record says what is missing');
+select tests.keep('clear', tests.stage_import('bills', '{number,customer,note,line,article,quantity}',
+  '[["B1", "C1", null, "1", "nail", "5"]]', null, null, '{"blank": "clear"}'));
+select tests.run_import(tests.kept('clear'));
+select is((select b.note from pg_temp.bills() as b where b.number = 'B1'), null, 'with blank=clear a blank clears');
+select tests.keep('keep', tests.stage_import('bills', '{number,customer,line,article,quantity}',
+  '[["D1", "C1", "1", "nail", "5"]]', null, null, '{"blank": "clear"}'));
+select tests.run_import(tests.kept('keep'));
+select is(tests.counts(tests.kept('keep')), '{"rows": 1, "valid": 1, "updated": 1}', 'what is not mapped is left alone');
 
 -- Somebody else's rows stay theirs.
 select tests.act_as('bob');
