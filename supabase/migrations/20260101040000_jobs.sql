@@ -57,6 +57,8 @@ create table public.scheduled_jobs (
 alter table public.scheduled_jobs enable row level security;
 comment on table public.scheduled_jobs is
   'Background work that people see. Inserting job_type and params starts it; the rest is filled in and cannot be chosen.';
+comment on column public.scheduled_jobs.phase is
+  'What its tasks are at now; waiting: for other jobs, not for its turn.';
 comment on column public.scheduled_jobs.priority is 'Lower runs first, within the organization.';
 comment on column public.scheduled_jobs.params is 'What to do. Import jobs: { "import_id": uuid, … }.';
 comment on column public.scheduled_jobs.actor is 'Whose rights it works with; null for the service. Never changes.';
@@ -395,6 +397,40 @@ create trigger _300_guard_identity
   )
   execute function private.tg_scheduled_jobs__guard_identity();
 
+-- Lets queued jobs go while the organization runs fewer than it may. Those in phase waiting wait for
+-- something else.
+create function private.release_queued_jobs(p_org_id uuid)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer := private.setting('jobs.running_per_organization', p_org_id)::integer;
+  v_next  uuid;
+begin
+  perform private.lock_organization(p_org_id);
+
+  while (
+    select count(*) from public.scheduled_jobs as j
+    where j.org_id = p_org_id and j.status in ('pending', 'running')
+  ) < v_limit loop
+    -- Skipped when locked: whoever holds it stops it, ends it, or comes here next. To wait for it here
+    -- would be a deadlock: its holder may wait for the organization.
+    select j.id into v_next
+    from public.scheduled_jobs as j
+    where j.org_id = p_org_id and j.status = 'queued' and j.phase is distinct from 'waiting'
+    order by j.priority, j.run_at, j.id
+    limit 1
+    for no key update skip locked;
+    exit when not found;
+
+    update public.scheduled_jobs as j set status = 'pending' where j.id = v_next;
+    update public.sync_job_queue as q set status = 'pending' where q.job_id = v_next and q.status = 'held';
+  end loop;
+end;
+$$;
+
 -- Definer: the organization's next job may be somebody else's.
 create function private.tg_scheduled_jobs__release_queued()
 returns trigger
@@ -402,23 +438,8 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  v_next uuid;
 begin
-  perform private.lock_organization(new.org_id);
-
-  -- Skipped when locked: whoever holds it is ending it, and comes here next.
-  select j.id into v_next
-  from public.scheduled_jobs as j
-  where j.org_id = new.org_id and j.status = 'queued'
-  order by j.priority, j.run_at, j.id
-  limit 1
-  for update skip locked;
-
-  if found then
-    update public.scheduled_jobs as j set status = 'pending' where j.id = v_next;
-    update public.sync_job_queue as q set status = 'pending' where q.job_id = v_next and q.status = 'held';
-  end if;
+  perform private.release_queued_jobs(new.org_id);
   return null;
 end;
 $$;
@@ -426,8 +447,21 @@ $$;
 create trigger _800_release_queued
   after update of status on public.scheduled_jobs
   for each row
-  when (old.status in ('pending', 'running') and new.status in ('completed', 'failed', 'cancelled'))
+  when (old.status in ('pending', 'running') and new.status in ('paused', 'completed', 'failed', 'cancelled'))
   execute function private.tg_scheduled_jobs__release_queued();
+
+-- What a task is that nobody works at: held, out of the claim's index, unless its job goes on.
+create function private.waiting_status(p_job public.scheduled_jobs)
+returns public.task_status
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when p_job.status in ('pending', 'running') and p_job.error is null then 'pending'
+    else 'held'
+  end::public.task_status;
+$$;
 
 -- One task per p_chunk rows; one of no rows where there are none, so that the job comes to its end.
 create function private.enqueue_tasks(
@@ -441,8 +475,7 @@ as $$
   insert into public.sync_job_queue (job_id, org_id, task_type, from_row, to_row, status, priority, next_attempt_at)
   select
     p_job.id, p_job.org_id, p_task_type, n, least(n + p_chunk, p_to_row),
-    case p_job.status when 'queued' then 'held' else 'pending' end::public.task_status,
-    p_job.priority, greatest(p_job.run_at, clock_timestamp())
+    private.waiting_status(p_job), p_job.priority, greatest(p_job.run_at, clock_timestamp())
   from generate_series(p_from_row, greatest(p_to_row - 1, p_from_row), p_chunk) as n;
 $$;
 

@@ -33,6 +33,38 @@ begin
 end;
 $$;
 
+-- Stops the waiting tasks of a job. Skipped when locked: being claimed at this moment; its worker looks at
+-- the job again before it does anything.
+create function private.hold_tasks(p_job_id uuid)
+returns void
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  update public.sync_job_queue as q
+  set status = 'held'
+  where q.id in (
+    select w.id from public.sync_job_queue as w
+    where w.job_id = p_job_id and w.status = 'pending'
+    for update skip locked
+  );
+$$;
+
+-- Takes away the tasks of a job that nobody is at, skipped like above.
+create function private.drop_tasks(p_job_id uuid)
+returns void
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  delete from public.sync_job_queue as q
+  where q.id in (
+    select w.id from public.sync_job_queue as w
+    where w.job_id = p_job_id and w.status <> 'running'
+    for update skip locked
+  );
+$$;
+
 -- A task of the job was given up: once no other is in flight, nothing more is written, and the job has failed.
 create function private.end_failing_job(p_job public.scheduled_jobs)
 returns void
@@ -70,8 +102,15 @@ begin
   where j.id = p_task.job_id
   returning j.* into v_job;
 
-  if v_job.status <> 'running' then
+  if v_job.finished_at is not null then
     return;
+  end if;
+
+  -- The task may have left others, made for a job that went on.
+  if v_job.cancel_requested_at is not null then
+    perform private.drop_tasks(v_job.id);
+  elsif private.waiting_status(v_job) = 'held' then
+    perform private.hold_tasks(v_job.id);
   end if;
 
   -- Failing: it ends with the last task in flight.
@@ -81,6 +120,7 @@ begin
   end if;
 
   if exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
+    perform private.release_if_queued(v_job);
     return;
   end if;
 
@@ -93,6 +133,53 @@ begin
   into v_done using v_job;
   if v_done then
     perform private.end_job(v_job.id, 'completed');
+    if v_job.status = 'paused' then -- what follows it waits as well
+      perform private.pause_job(j.id)
+      from public.scheduled_jobs as j
+      where j.batch_id = v_job.batch_id and j.finished_at is null;
+    end if;
+  else
+    perform private.release_if_queued(v_job);
+  end if;
+end;
+$$;
+
+-- A job that queues while a task of it is in flight was perhaps passed over because that task's end held
+-- its row: so whoever held it looks whether it may go.
+create function private.release_if_queued(p_job public.scheduled_jobs)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_job.status = 'queued' then
+    perform private.release_queued_jobs(p_job.org_id);
+  end if;
+end;
+$$;
+
+-- A claimed task that is not to be worked at now, as its job is paused, queued or failing: it waits, and the
+-- claim does not count. The job's row is locked before it is looked at, so that whoever lets the job
+-- go on does so before this or finds the task waiting.
+create function private.return_task(p_task public.sync_job_queue)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
+  update public.sync_job_queue as q
+  set status = private.waiting_status(v_job), attempts = q.attempts - 1
+  where q.id = p_task.id;
+
+  if v_job.error is not null and v_job.finished_at is null then
+    perform private.end_failing_job(v_job);
+  else
+    perform private.release_if_queued(v_job);
   end if;
 end;
 $$;
@@ -111,7 +198,7 @@ declare
   v_job    public.scheduled_jobs;
   v_delay  interval;
 begin
-  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for update;
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
   perform private.assume_claims(v_job.claims); -- those of the work went with it; logs say who
 
   insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail, hint, context)
@@ -120,8 +207,17 @@ begin
     p_error ->> 'message', p_error ->> 'details', p_error ->> 'hint', p_context
   );
 
-  if v_job.status <> 'running' or v_job.cancel_requested_at is not null or v_job.error is not null then
+  if v_job.cancel_requested_at is not null then
     perform private.finish_task(p_task, null);
+    return;
+  end if;
+
+  -- Failing already: kept for a retry.
+  if v_job.error is not null then
+    update public.sync_job_queue as q set status = 'held' where q.id = p_task.id;
+    if v_job.finished_at is null then
+      perform private.end_failing_job(v_job);
+    end if;
     return;
   end if;
 
@@ -129,8 +225,7 @@ begin
 
   if p_task.attempts >= v_policy.max_attempts or left(v_code, 2) <> all (v_policy.retry_classes) then
     update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
-    -- Out of the claim's index, so that a stopped job costs the claim nothing.
-    update public.sync_job_queue as q set status = 'held' where q.job_id = v_job.id and q.status = 'pending';
+    perform private.hold_tasks(v_job.id);
     update public.scheduled_jobs as j set error = p_error where j.id = v_job.id returning j.* into v_job;
     perform private.end_failing_job(v_job);
     return;
@@ -147,19 +242,22 @@ begin
   -- params.whole: its rows are to be applied together or not at all.
   if v_code = '57014' and p_task.to_row - p_task.from_row > c_smallest
     and not coalesce((v_job.params ->> 'whole')::boolean, false) then
-    insert into public.sync_job_queue (job_id, org_id, task_type, from_row, to_row, priority, attempts, next_attempt_at)
-    select q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), q.priority, q.attempts, clock_timestamp() + v_delay
+    insert into public.sync_job_queue
+      (job_id, org_id, task_type, from_row, to_row, status, priority, attempts, next_attempt_at)
+    select
+      q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), private.waiting_status(v_job), q.priority,
+      q.attempts, clock_timestamp() + v_delay
     from public.sync_job_queue as q
     cross join lateral (select ceil((q.to_row - q.from_row) / 4.0)::integer as rows) as v_part
     cross join lateral generate_series(q.from_row, q.to_row - 1, v_part.rows) as n
     where q.id = p_task.id;
     delete from public.sync_job_queue as q where q.id = p_task.id;
-    return;
+  else
+    update public.sync_job_queue as q
+    set status = private.waiting_status(v_job), next_attempt_at = clock_timestamp() + v_delay
+    where q.id = p_task.id;
   end if;
-
-  update public.sync_job_queue as q
-  set status = 'pending', next_attempt_at = clock_timestamp() + v_delay
-  where q.id = p_task.id;
+  perform private.release_if_queued(v_job);
 end;
 $$;
 
@@ -249,7 +347,7 @@ begin
     where q.id = v_task.id;
 
     update public.scheduled_jobs as j
-    set status = 'running', started_at = clock_timestamp()
+    set status = 'running', started_at = coalesce(j.started_at, clock_timestamp())
     where j.id = v_task.job_id and j.status = 'pending';
 
     insert into private.organization_turns as o (org_id, served_at)
@@ -294,13 +392,17 @@ begin
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
 
   begin
-    if v_job.status = 'running' and v_job.cancel_requested_at is null and v_job.error is null then
+    if v_job.cancel_requested_at is not null then
+      perform private.finish_task(v_task, null);
+    elsif v_job.status = 'running' and v_job.error is null then
       perform private.assume_claims(v_job.claims);
       execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
       -- Deferred constraints speak here, where they are caught, and not at the commit.
       set constraints all immediate;
+      perform private.finish_task(v_task, v_result);
+    else
+      perform private.return_task(v_task);
     end if;
-    perform private.finish_task(v_task, v_result);
   exception when query_canceled or others then -- others alone lets a cancellation pass
     get stacked diagnostics
       v_code    = returned_sqlstate,
@@ -328,25 +430,80 @@ set search_path = ''
 as $$
 begin
   update public.scheduled_jobs as j
-  set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
-  where j.id = p_job_id and j.status in ('pending', 'queued', 'running');
+  set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp()),
+      error = null -- of one that is failing: its other tasks go, so it cannot be tried again
+  where j.id = p_job_id and j.finished_at is null;
   if not found then
     return false;
   end if;
 
-  -- Skipped: being claimed at this moment. Its worker sees the request before it does anything.
-  delete from public.sync_job_queue as q
-  where q.id in (
-    select w.id from public.sync_job_queue as w
-    where w.job_id = p_job_id and w.status in ('pending', 'held')
-    for update skip locked
-  );
+  perform private.drop_tasks(p_job_id);
 
   if not exists (select from public.sync_job_queue as q where q.job_id = p_job_id) then
     perform private.end_job(p_job_id, 'cancelled');
   end if;
   return true;
 end;
+$$;
+
+-- Stops a job where it is: its tasks wait, those in flight end. False: it is ending, has ended or is paused.
+create function private.pause_job(p_job_id uuid)
+returns boolean
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.scheduled_jobs as j
+  set status = 'paused'
+  where j.id = p_job_id
+    and j.status in ('pending', 'queued', 'running')
+    and j.cancel_requested_at is null and j.error is null;
+  if not found then
+    return false;
+  end if;
+
+  perform private.hold_tasks(p_job_id);
+  return true;
+end;
+$$;
+
+-- Lets a paused job go on when its organization runs fewer than it may; else it queues. False: it is not paused.
+create function private.resume_job(p_job_id uuid)
+returns boolean
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  update public.scheduled_jobs as j
+  set status = 'queued', error = null
+  where j.id = p_job_id and j.status = 'paused' and j.cancel_requested_at is null
+    and (j.error is null or j.phase = 'waiting') -- else it is failing
+  returning j.* into v_job;
+  if not found then
+    return false;
+  end if;
+
+  perform private.release_queued_jobs(v_job.org_id);
+  return true;
+end;
+$$;
+
+-- Gives a job what is left of a failed one, each task with all its attempts. Whatever state they are in: one
+-- that was claimed while the job failed is about to be returned.
+create function private.take_over_tasks(p_job public.scheduled_jobs, p_failed_job_id uuid)
+returns void
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  update public.sync_job_queue as q
+  set job_id = p_job.id, status = private.waiting_status(p_job), priority = p_job.priority, attempts = 0,
+      next_attempt_at = greatest(p_job.run_at, clock_timestamp())
+  where q.job_id = p_failed_job_id;
 $$;
 
 -- Cancels tasks that are over their time (the worker's block cannot limit itself); returns how many.

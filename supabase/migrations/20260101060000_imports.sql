@@ -250,7 +250,7 @@ begin
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
-    ('failed', 'staged'), ('failed', 'validating')
+    ('failed', 'staged'), ('failed', 'validating'), ('failed', 'committing')
   ) then
     raise exception using
       errcode = 'PT409',

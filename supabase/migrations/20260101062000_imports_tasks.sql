@@ -63,6 +63,44 @@ begin
 end;
 $$;
 
+-- The job that failed the import and left tasks for another attempt.
+create function private.failed_job(p_batch public.import_batches, p_job_type text)
+returns public.scheduled_jobs
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.batch_id = p_batch.id
+  order by j.created_at desc
+  limit 1;
+
+  if p_batch.status <> 'failed' or v_job.status is distinct from 'failed' or v_job.job_type <> p_job_type
+    or not exists (select from public.sync_job_queue as q where q.job_id = v_job.id) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'nothing of the import can be tried again',
+      detail  = format('import %s is %s', p_batch.id, p_batch.status) || coalesce(': ' || (p_batch.error ->> 'message'), ''),
+      hint    = case
+        when p_batch.status = 'failed' and p_batch.staged_at is null then 'Send the file again.'
+        when private.failed_before_commit(p_batch) then
+          'Change its mapping or options and validate it again, or send the corrected file as a new import.'
+        when p_batch.status = 'failed' then 'Send what is left of the file as a new import.'
+        when p_batch.status = 'staged' then 'Validate it.'
+        when p_batch.status = 'validated' then 'Commit it.'
+        when v_job.status = 'paused' then 'Resume it.'
+        when v_job.id is not null and v_job.finished_at is null then 'Wait for the running job, or cancel it.'
+        else 'It did not fail.'
+      end;
+  end if;
+  return v_job;
+end;
+$$;
+
 -- Starting ----------------------------------------------------------------------------------------
 
 -- A validate or commit job is for one import, which must be the caller's to act upon and in the right
@@ -74,7 +112,8 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_batch public.import_batches;
+  v_batch  public.import_batches;
+  v_failed public.scheduled_jobs; -- which this one goes on with
 begin
   if not pg_input_is_valid(new.params ->> 'import_id', 'uuid') is true then
     raise exception using
@@ -93,7 +132,9 @@ begin
   end if;
   perform private.require_import_right(v_batch);
 
-  if not (
+  if new.params -> 'retry' = 'true' then
+    v_failed := private.failed_job(v_batch, new.job_type);
+  elsif not (
     v_batch.status = 'validated'
     or (new.job_type = 'validate' and v_batch.status = 'staged')
     or (new.job_type = 'validate' and private.failed_before_commit(v_batch))
@@ -105,7 +146,7 @@ begin
       hint    = case
         when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
         when v_batch.status in ('validating', 'committing') then 'Wait for the running job, or cancel it.'
-        when v_batch.status = 'failed' then 'Send the file, or what is left of it, as a new import.'
+        when v_batch.status = 'failed' then 'Try it again (retry), or send what is left of the file as a new import.'
         else 'It is at its end; start a new import.'
       end;
   end if;
@@ -125,6 +166,15 @@ begin
   new.org_id      := v_batch.org_id;
   new.batch_id    := v_batch.id;
   new.entity_type := (select d.entity_type from public.datasets as d where d.key = v_batch.dataset);
+  if v_failed.id is not null then
+    new.total_count  := v_failed.total_count;
+    new.done_count   := v_failed.done_count;
+    new.failed_count := v_failed.failed_count;
+    new.phase        := v_failed.phase;
+    new.params       := v_failed.params || jsonb_build_object('retries', v_failed.id);
+    return new;
+  end if;
+
   new.total_count := v_batch.row_count;
   new.phase       := new.job_type;
   new.params      := case
@@ -141,7 +191,7 @@ begin
 end;
 $$;
 
--- Definer: compiles the plan, moves the batch, enqueues tasks.
+-- Definer: compiles the plan, moves the batch, enqueues tasks; or goes on with those of the job that failed.
 create function private.tg_scheduled_jobs__start_import_job()
 returns trigger
 language plpgsql
@@ -153,15 +203,20 @@ declare
   v_chunk integer := private.setting('imports.chunk_rows', new.org_id)::integer;
 begin
   select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
+  update public.import_batches as b
+  set status = case new.job_type when 'validate' then 'validating' else 'committing' end::public.import_status
+  where b.id = v_batch.id;
+
+  if new.params ? 'retries' then
+    perform private.take_over_tasks(new, (new.params ->> 'retries')::uuid);
+    return null;
+  end if;
+
   if new.job_type = 'validate' then
     perform private.compile_plan(v_batch);
   elsif (new.params ->> 'whole')::boolean then
     v_chunk := v_batch.row_count;
   end if;
-
-  update public.import_batches as b
-  set status = case new.job_type when 'validate' then 'validating' else 'committing' end::public.import_status
-  where b.id = v_batch.id;
   perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count, v_chunk);
   return null;
 end;

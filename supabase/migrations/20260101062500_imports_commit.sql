@@ -140,7 +140,7 @@ begin
   select b.* into v_batch
   from public.import_batches as b
   join public.scheduled_jobs as j
-    on j.batch_id = b.id and j.job_type = any (p_job_types) and j.status = 'running'
+    on j.batch_id = b.id and j.job_type = any (p_job_types) and j.finished_at is null -- a paused one ends what it is at
     and j.actor is not distinct from auth.uid() and (j.run_as = 'service') = private.is_service_caller()
   where b.id = p_batch_id;
   if not found then

@@ -203,7 +203,7 @@ begin
     -- The job before the batch: in the order in which the workers lock them.
     select j.id into v_job
     from public.scheduled_jobs as j
-    where j.batch_id = p_import_id and j.status in ('pending', 'queued', 'running');
+    where j.batch_id = p_import_id and j.finished_at is null;
     if v_job is not null then
       select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
       perform private.require_import_right(v_batch);

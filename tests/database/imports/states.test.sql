@@ -10,7 +10,8 @@ insert into allowed values
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
   ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'),
-  ('committing', 'cancelled'), ('failed', 'staged'), ('failed', 'validating');
+  ('committing', 'cancelled'), ('failed', 'staged'), ('failed', 'validating'),
+  ('failed', 'committing');
 create function pg_temp.move(p_old text, p_new text) returns text language plpgsql as $$
 declare
   v_id uuid;
@@ -33,8 +34,8 @@ select is_empty(
   $$ select m.old, m.new, m.result from moves as m left join allowed as a using (old, new)
      where a.old is null and m.old <> m.new and m.result <> 'PT409 import cannot go on that way' $$,
        'nothing else does');
-select is((select count(*) from moves as m where m.old <> m.new and m.result <> 'moved'), 40::bigint,
-  'and that is forty moves');
+select is((select count(*) from moves as m where m.old <> m.new and m.result <> 'moved'), 39::bigint,
+  'and that is thirty-nine moves');
 
 -- What goes with it ----------------------------------------------------------------------------------
 

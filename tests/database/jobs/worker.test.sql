@@ -258,7 +258,8 @@ select private.run_task(id) from in_flight where n = 3;
 select is(pg_temp.job_status('in_flight') || ': ' || pg_temp.events('in_flight'), 'failed: end failed',
   'the last of them ends the job, once');
 select is((select array_agg(q.status::text order by q.id) from public.sync_job_queue as q
-  where q.job_id = tests.kept('in_flight')), '{failed,held}', 'the dead letter and what never began are left');
+  where q.job_id = tests.kept('in_flight')), '{failed,held,held,held}',
+    'the dead letter and what was not done are left');
 select is((select count(*) from public.sync_error_log as e where e.job_id = tests.kept('in_flight')), 1::bigint,
   'with the one error');
 select pg_advisory_unlock_all();
