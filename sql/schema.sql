@@ -114,6 +114,23 @@ revoke all on function "private"."advance_commit"(public.scheduled_jobs) from pu
 
 grant execute on function "private"."advance_commit"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/advance_undo.sql
+
+create or replace function private.advance_undo (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select true;
+$function$;
+
+revoke all on function "private"."advance_undo"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."advance_undo"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/advance_validation.sql
 
 create or replace function private.advance_validation (
@@ -150,6 +167,31 @@ $function$;
 revoke all on function "private"."advance_validation"(public.scheduled_jobs) from public;
 
 grant execute on function "private"."advance_validation"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/apply_as.sql
+
+create or replace function private.apply_as (
+  p_run_as    public.job_run_as,
+  p_plan      private.import_plans,
+  p_statement text,
+  p_from_row  integer,
+  p_to_row    integer
+)
+  returns private.applied_range
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_run_as = 'user' then
+    return private.apply_rows_as_user(p_plan, p_statement, p_from_row, p_to_row);
+  end if;
+  return private.apply_rows_as_service(p_plan, p_statement, p_from_row, p_to_row);
+end;
+$function$;
+
+revoke all on function "private"."apply_as"(public.job_run_as, private.import_plans, text, integer, integer) from public;
+
+grant execute on function "private"."apply_as"(public.job_run_as, private.import_plans, text, integer, integer) to "postgres";
 
 -- schemas/private/functions/apply_groups.sql
 
@@ -200,6 +242,302 @@ revoke all on function "private"."apply_groups"(uuid, integer, integer, uuid, pu
 
 grant execute on function "private"."apply_groups"(uuid, integer, integer, uuid, public.import_mode, text, text, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/apply_invoices.sql
+
+create or replace function private.apply_invoices (
+  p_org_id uuid,
+  p_mode   public.import_mode,
+  p_clear  text[],
+  p_rows   private.invoice_row[]
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_mode = 'delete' then
+    delete from public.invoices as t
+    where t.org_id = p_org_id and t.invoice_number in (select r.invoice_number from unnest(p_rows) as r);
+    return;
+  end if;
+
+  if p_mode = 'insert' then
+    insert into public.invoices (
+      org_id, invoice_number, customer_id, order_id, issued_on, due_on, status, currency, notes
+    )
+    select
+      p_org_id, r.invoice_number, any_value(r.customer_id), any_value(r.order_id), any_value(r.issued_on),
+      any_value(r.due_on), coalesce(any_value(r.status), 'open'), any_value(r.currency), any_value(r.notes)
+    from unnest(p_rows) as r
+    group by r.invoice_number
+    order by r.invoice_number;
+  else
+    update public.invoices as t
+    set
+      customer_id = s.customer_id, order_id = s.order_id, issued_on = s.issued_on, due_on = s.due_on,
+      status = s.status, currency = s.currency, notes = s.notes
+    from (
+      select
+        i.id,
+        coalesce(any_value(r.customer_id), i.customer_id) as customer_id,
+        coalesce(any_value(r.order_id), case when 'order_id' <> all (p_clear) then i.order_id end) as order_id,
+        coalesce(any_value(r.issued_on), i.issued_on) as issued_on,
+        coalesce(any_value(r.due_on), case when 'due_on' <> all (p_clear) then i.due_on end) as due_on,
+        coalesce(any_value(r.status), i.status) as status,
+        coalesce(any_value(r.currency), i.currency) as currency,
+        coalesce(any_value(r.notes), case when 'notes' <> all (p_clear) then i.notes end) as notes
+      from unnest(p_rows) as r
+      join public.invoices as i on i.org_id = p_org_id and i.invoice_number = r.invoice_number
+      group by i.id
+    ) as s
+    where t.id = s.id and row(
+        t.customer_id, t.order_id, t.issued_on, t.due_on, t.status, t.currency, t.notes
+      ) is distinct from row(
+        s.customer_id, s.order_id, s.issued_on, s.due_on, s.status, s.currency, s.notes
+      );
+  end if;
+
+  merge into public.invoice_lines as t
+  using (
+    select
+      i.id as invoice_id,
+      r.line_number, r.product_id, r.description, r.quantity, r.unit_price, r.tax_percent
+    from unnest(p_rows) as r
+    join public.invoices as i on i.org_id = p_org_id and i.invoice_number = r.invoice_number
+    order by r.invoice_number, r.line_number
+    offset 0
+  ) as s
+  on t.org_id = p_org_id and t.invoice_id = s.invoice_id and t.line_number = s.line_number
+  when matched and row(
+      t.product_id, t.description, t.quantity, t.unit_price, t.tax_percent
+    ) is distinct from row(
+      coalesce(s.product_id, case when 'product_id' <> all (p_clear) then t.product_id end),
+      coalesce(s.description, case when 'description' <> all (p_clear) then t.description end),
+      coalesce(s.quantity, t.quantity), coalesce(s.unit_price, t.unit_price),
+      coalesce(s.tax_percent, case when 'tax_percent' <> all (p_clear) then t.tax_percent end)
+    ) then
+    update set (
+      product_id, description, quantity, unit_price, tax_percent
+    ) = row(
+      coalesce(s.product_id, case when 'product_id' <> all (p_clear) then t.product_id end),
+      coalesce(s.description, case when 'description' <> all (p_clear) then t.description end),
+      coalesce(s.quantity, t.quantity), coalesce(s.unit_price, t.unit_price),
+      coalesce(s.tax_percent, case when 'tax_percent' <> all (p_clear) then t.tax_percent end)
+    )
+  when not matched then
+    insert (
+      org_id, invoice_id, line_number, product_id, description, quantity, unit_price, tax_percent
+    )
+    values (
+      p_org_id, s.invoice_id, s.line_number, s.product_id, s.description, s.quantity, s.unit_price,
+      s.tax_percent
+    );
+end;
+$function$;
+
+revoke all on function "private"."apply_invoices"(uuid, public.import_mode, text[], private.invoice_row[]) from public;
+
+grant execute on function "private"."apply_invoices"(uuid, public.import_mode, text[], private.invoice_row[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/apply_orders.sql
+
+create or replace function private.apply_orders (
+  p_org_id uuid,
+  p_mode   public.import_mode,
+  p_clear  text[],
+  p_rows   private.order_row[]
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_mode = 'delete' then
+    delete from public.orders as t
+    where t.org_id = p_org_id and t.order_number in (select r.order_number from unnest(p_rows) as r);
+    return;
+  end if;
+
+  if p_mode = 'insert' then
+    insert into public.orders (
+      org_id, order_number, customer_id, ordered_on, requested_on, status, currency, shipping_cost,
+      customer_reference, notes
+    )
+    select
+      p_org_id, r.order_number, any_value(r.customer_id), any_value(r.ordered_on), any_value(r.requested_on),
+      coalesce(any_value(r.status), 'open'), any_value(r.currency), any_value(r.shipping_cost),
+      any_value(r.customer_reference), any_value(r.notes)
+    from unnest(p_rows) as r
+    group by r.order_number
+    order by r.order_number;
+  else
+    update public.orders as t
+    set
+      customer_id = s.customer_id, ordered_on = s.ordered_on, requested_on = s.requested_on,
+      status = s.status, currency = s.currency, shipping_cost = s.shipping_cost,
+      customer_reference = s.customer_reference, notes = s.notes
+    from (
+      select
+        o.id,
+        coalesce(any_value(r.customer_id), o.customer_id) as customer_id,
+        coalesce(any_value(r.ordered_on), o.ordered_on) as ordered_on,
+        coalesce(any_value(r.requested_on), case when 'requested_on' <> all (p_clear) then o.requested_on end) as requested_on,
+        coalesce(any_value(r.status), o.status) as status,
+        coalesce(any_value(r.currency), o.currency) as currency,
+        coalesce(any_value(r.shipping_cost), case when 'shipping_cost' <> all (p_clear) then o.shipping_cost end) as shipping_cost,
+        coalesce(any_value(r.customer_reference), case when 'customer_reference' <> all (p_clear) then o.customer_reference end) as customer_reference,
+        coalesce(any_value(r.notes), case when 'notes' <> all (p_clear) then o.notes end) as notes
+      from unnest(p_rows) as r
+      join public.orders as o on o.org_id = p_org_id and o.order_number = r.order_number
+      group by o.id
+    ) as s
+    where t.id = s.id and row(
+        t.customer_id, t.ordered_on, t.requested_on, t.status, t.currency, t.shipping_cost,
+        t.customer_reference, t.notes
+      ) is distinct from row(
+        s.customer_id, s.ordered_on, s.requested_on, s.status, s.currency, s.shipping_cost,
+        s.customer_reference, s.notes
+      );
+  end if;
+
+  merge into public.order_lines as t
+  using (
+    select
+      o.id as order_id,
+      r.line_number, r.product_id, r.quantity, r.unit_price, r.discount_percent
+    from unnest(p_rows) as r
+    join public.orders as o on o.org_id = p_org_id and o.order_number = r.order_number
+    order by r.order_number, r.line_number
+    offset 0
+  ) as s
+  on t.org_id = p_org_id and t.order_id = s.order_id and t.line_number = s.line_number
+  when matched and row(
+      t.product_id, t.quantity, t.unit_price, t.discount_percent
+    ) is distinct from row(
+      coalesce(s.product_id, t.product_id), coalesce(s.quantity, t.quantity),
+      coalesce(s.unit_price, t.unit_price),
+      coalesce(s.discount_percent, case when 'discount_percent' <> all (p_clear) then t.discount_percent end)
+    ) then
+    update set (
+      product_id, quantity, unit_price, discount_percent
+    ) = row(
+      coalesce(s.product_id, t.product_id), coalesce(s.quantity, t.quantity),
+      coalesce(s.unit_price, t.unit_price),
+      coalesce(s.discount_percent, case when 'discount_percent' <> all (p_clear) then t.discount_percent end)
+    )
+  when not matched then
+    insert (
+      org_id, order_id, line_number, product_id, quantity, unit_price, discount_percent
+    )
+    values (
+      p_org_id, s.order_id, s.line_number, s.product_id, s.quantity, s.unit_price, s.discount_percent
+    );
+end;
+$function$;
+
+revoke all on function "private"."apply_orders"(uuid, public.import_mode, text[], private.order_row[]) from public;
+
+grant execute on function "private"."apply_orders"(uuid, public.import_mode, text[], private.order_row[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/apply_routes.sql
+
+create or replace function private.apply_routes (
+  p_org_id uuid,
+  p_mode   public.import_mode,
+  p_clear  text[],
+  p_rows   private.route_row[]
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_mode = 'delete' then
+    delete from public.delivery_routes as t
+    where t.org_id = p_org_id and t.route_number in (select r.route_number from unnest(p_rows) as r);
+    return;
+  end if;
+
+  if p_mode = 'insert' then
+    insert into public.delivery_routes (
+      org_id, route_number, start_location_id, scheduled_on, departs_at, driver, vehicle, status
+    )
+    select
+      p_org_id, r.route_number, any_value(r.start_location_id), any_value(r.scheduled_on),
+      any_value(r.departs_at), any_value(r.driver), any_value(r.vehicle),
+      coalesce(any_value(r.status), 'planned')
+    from unnest(p_rows) as r
+    group by r.route_number
+    order by r.route_number;
+  else
+    update public.delivery_routes as t
+    set
+      start_location_id = s.start_location_id, scheduled_on = s.scheduled_on, departs_at = s.departs_at,
+      driver = s.driver, vehicle = s.vehicle, status = s.status
+    from (
+      select
+        d.id,
+        coalesce(any_value(r.start_location_id), d.start_location_id) as start_location_id,
+        coalesce(any_value(r.scheduled_on), d.scheduled_on) as scheduled_on,
+        coalesce(any_value(r.departs_at), case when 'departs_at' <> all (p_clear) then d.departs_at end) as departs_at,
+        coalesce(any_value(r.driver), case when 'driver' <> all (p_clear) then d.driver end) as driver,
+        coalesce(any_value(r.vehicle), case when 'vehicle' <> all (p_clear) then d.vehicle end) as vehicle,
+        coalesce(any_value(r.status), d.status) as status
+      from unnest(p_rows) as r
+      join public.delivery_routes as d on d.org_id = p_org_id and d.route_number = r.route_number
+      group by d.id
+    ) as s
+    where t.id = s.id and row(
+        t.start_location_id, t.scheduled_on, t.departs_at, t.driver, t.vehicle, t.status
+      ) is distinct from row(
+        s.start_location_id, s.scheduled_on, s.departs_at, s.driver, s.vehicle, s.status
+      );
+  end if;
+
+  merge into public.delivery_stops as t
+  using (
+    select
+      d.id as route_id,
+      r.stop_number, r.customer_id, r.arrives_from, r.arrives_until, r.outcome, r.instructions
+    from unnest(p_rows) as r
+    join public.delivery_routes as d on d.org_id = p_org_id and d.route_number = r.route_number
+    order by r.route_number, r.stop_number
+    offset 0
+  ) as s
+  on t.org_id = p_org_id and t.route_id = s.route_id and t.stop_number = s.stop_number
+  when matched and row(
+      t.customer_id, t.arrives_from, t.arrives_until, t.outcome, t.instructions
+    ) is distinct from row(
+      coalesce(s.customer_id, t.customer_id),
+      coalesce(s.arrives_from, case when 'arrives_from' <> all (p_clear) then t.arrives_from end),
+      coalesce(s.arrives_until, case when 'arrives_until' <> all (p_clear) then t.arrives_until end),
+      coalesce(s.outcome, case when 'outcome' <> all (p_clear) then t.outcome end),
+      coalesce(s.instructions, case when 'instructions' <> all (p_clear) then t.instructions end)
+    ) then
+    update set (
+      customer_id, arrives_from, arrives_until, outcome, instructions
+    ) = row(
+      coalesce(s.customer_id, t.customer_id),
+      coalesce(s.arrives_from, case when 'arrives_from' <> all (p_clear) then t.arrives_from end),
+      coalesce(s.arrives_until, case when 'arrives_until' <> all (p_clear) then t.arrives_until end),
+      coalesce(s.outcome, case when 'outcome' <> all (p_clear) then t.outcome end),
+      coalesce(s.instructions, case when 'instructions' <> all (p_clear) then t.instructions end)
+    )
+  when not matched then
+    insert (
+      org_id, route_id, stop_number, customer_id, arrives_from, arrives_until, outcome, instructions
+    )
+    values (
+      p_org_id, s.route_id, s.stop_number, s.customer_id, s.arrives_from, s.arrives_until, s.outcome,
+      s.instructions
+    );
+end;
+$function$;
+
+revoke all on function "private"."apply_routes"(uuid, public.import_mode, text[], private.route_row[]) from public;
+
+grant execute on function "private"."apply_routes"(uuid, public.import_mode, text[], private.route_row[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/apply_row_type.sql
 
 create or replace function private.apply_row_type (
@@ -228,9 +566,10 @@ grant execute on function "private"."apply_row_type"(text) to "postgres";
 -- schemas/private/functions/apply_rows.sql
 
 create or replace function private.apply_rows (
-  p_plan     private.import_plans,
-  p_from_row integer,
-  p_to_row   integer
+  p_plan      private.import_plans,
+  p_statement text,
+  p_from_row  integer,
+  p_to_row    integer
 )
   returns private.applied_range
   language plpgsql
@@ -254,7 +593,7 @@ begin
     v_merges := v_merges + 1;
     begin
       if v_merges = 1 then
-        execute p_plan.merge_sql into v_piece using p_plan.batch_id, v_from, v_to, p_plan.org_id;
+        execute p_statement into v_piece using p_plan.batch_id, v_from, v_to, p_plan.org_id;
       else
         execute format('execute apply_rows (%L, %s, %s, %L)', p_plan.batch_id, v_from, v_to, p_plan.org_id) into v_piece;
       end if;
@@ -284,7 +623,7 @@ begin
         if exists (select from pg_prepared_statements as s where s.name = 'apply_rows') then
           deallocate apply_rows;
         end if;
-        execute 'prepare apply_rows (uuid, integer, integer, uuid) as ' || p_plan.merge_sql;
+        execute 'prepare apply_rows (uuid, integer, integer, uuid) as ' || p_statement;
       end if;
 
       if v_to - v_from > 1 then
@@ -302,7 +641,7 @@ begin
   end loop;
 
   v_range.reached := v_from;
-  if p_plan.missing_sql is not null then
+  if p_plan.missing_sql is not null and p_statement = p_plan.merge_sql then
     execute p_plan.missing_sql into v_range.missing using p_plan.batch_id, p_from_row, v_from, p_plan.org_id;
   end if;
   if v_merges > 1 then
@@ -312,16 +651,17 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."apply_rows"(private.import_plans, integer, integer) from public;
+revoke all on function "private"."apply_rows"(private.import_plans, text, integer, integer) from public;
 
-grant execute on function "private"."apply_rows"(private.import_plans, integer, integer) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."apply_rows"(private.import_plans, text, integer, integer) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/apply_rows_as_service.sql
 
 create or replace function private.apply_rows_as_service (
-  p_plan     private.import_plans,
-  p_from_row integer,
-  p_to_row   integer
+  p_plan      private.import_plans,
+  p_statement text,
+  p_from_row  integer,
+  p_to_row    integer
 )
   returns private.applied_range
   language sql
@@ -337,19 +677,20 @@ create or replace function private.apply_rows_as_service (
   set "TimeZone" to 'UTC'
   set "DateStyle" to 'ISO, MDY'
   AS $function$
-  select a.* from private.apply_rows(p_plan, p_from_row, p_to_row) as a;
+  select a.* from private.apply_rows(p_plan, p_statement, p_from_row, p_to_row) as a;
 $function$;
 
-revoke all on function "private"."apply_rows_as_service"(private.import_plans, integer, integer) from public;
+revoke all on function "private"."apply_rows_as_service"(private.import_plans, text, integer, integer) from public;
 
-grant execute on function "private"."apply_rows_as_service"(private.import_plans, integer, integer) to "postgres";
+grant execute on function "private"."apply_rows_as_service"(private.import_plans, text, integer, integer) to "postgres";
 
 -- schemas/private/functions/apply_rows_as_user.sql
 
 create or replace function private.apply_rows_as_user (
-  p_plan     private.import_plans,
-  p_from_row integer,
-  p_to_row   integer
+  p_plan      private.import_plans,
+  p_statement text,
+  p_from_row  integer,
+  p_to_row    integer
 )
   returns private.applied_range
   language sql
@@ -365,12 +706,12 @@ create or replace function private.apply_rows_as_user (
   set "TimeZone" to 'UTC'
   set "DateStyle" to 'ISO, MDY'
   AS $function$
-  select a.* from private.apply_rows(p_plan, p_from_row, p_to_row) as a;
+  select a.* from private.apply_rows(p_plan, p_statement, p_from_row, p_to_row) as a;
 $function$;
 
-revoke all on function "private"."apply_rows_as_user"(private.import_plans, integer, integer) from public;
+revoke all on function "private"."apply_rows_as_user"(private.import_plans, text, integer, integer) from public;
 
-grant execute on function "private"."apply_rows_as_user"(private.import_plans, integer, integer) to "postgres";
+grant execute on function "private"."apply_rows_as_user"(private.import_plans, text, integer, integer) to "postgres";
 
 -- schemas/private/functions/assume_claims.sql
 
@@ -466,7 +807,7 @@ begin
     -- The job before the batch: in the order in which the workers lock them.
     select j.id into v_job
     from public.scheduled_jobs as j
-    where j.batch_id = p_import_id and j.status in ('pending', 'queued', 'running');
+    where j.batch_id = p_import_id and j.finished_at is null;
     if v_job is not null then
       select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
       perform private.require_import_right(v_batch);
@@ -478,7 +819,7 @@ begin
 
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
     perform private.require_import_right(v_batch);
-    exit when v_batch.status not in ('validating', 'committing'); -- else a job began meanwhile
+    exit when v_batch.status not in ('validating', 'committing', 'undoing'); -- else a job began meanwhile
   end loop;
 
   if v_batch.status in ('staged', 'validated') then
@@ -508,19 +849,14 @@ create or replace function private.cancel_job (
   AS $function$
 begin
   update public.scheduled_jobs as j
-  set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
-  where j.id = p_job_id and j.status in ('pending', 'queued', 'running');
+  set cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp()),
+      error = null -- of one that is failing: its other tasks go, so it cannot be tried again
+  where j.id = p_job_id and j.finished_at is null;
   if not found then
     return false;
   end if;
 
-  -- Skipped: being claimed at this moment. Its worker sees the request before it does anything.
-  delete from public.sync_job_queue as q
-  where q.id in (
-    select w.id from public.sync_job_queue as w
-    where w.job_id = p_job_id and w.status in ('pending', 'held')
-    for update skip locked
-  );
+  perform private.drop_tasks(p_job_id);
 
   if not exists (select from public.sync_job_queue as q where q.job_id = p_job_id) then
     perform private.end_job(p_job_id, 'cancelled');
@@ -867,7 +1203,7 @@ begin
     where q.id = v_task.id;
 
     update public.scheduled_jobs as j
-    set status = 'running', started_at = clock_timestamp()
+    set status = 'running', started_at = coalesce(j.started_at, clock_timestamp())
     where j.id = v_task.job_id and j.status = 'pending';
 
     insert into private.organization_turns as o (org_id, served_at)
@@ -961,7 +1297,7 @@ create or replace function private.compare_states (
   set enable_nestloop to 'off'
   AS $function$
   select array_agg(r.row_number), array_agg(c.action), array_agg(c.id),
-    array_agg(case r.place when 1 then c.hash end), array_agg(case r.place when 1 then c.image end), 0::bigint
+    array_agg(case r.place when 1 then c.hash end), array_agg(case r.place when 1 then c.image end), 0::bigint, null::text[]
   from (
     select n.key, n.row_number, row_number() over (partition by n.key order by n.row_number) as place
     from unnest(p_keys, p_row_numbers) as n (key, row_number)
@@ -978,6 +1314,41 @@ $function$;
 revoke all on function "private"."compare_states"(text[], integer[], private.record_state[], private.record_state[]) from public;
 
 grant execute on function "private"."compare_states"(text[], integer[], private.record_state[], private.record_state[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/compare_written.sql
+
+create or replace function private.compare_written (
+  p_batch      public.import_batches,
+  p_chunk      integer,
+  p_from_entry integer,
+  p_to_entry   integer,
+  p_now        private.record_state[],
+  p_referenced uuid[]
+)
+  returns SETOF private.judged_record
+  language sql
+  stable
+  rows 20000
+  set search_path to ''
+  set enable_hashjoin to 'on'
+  set enable_nestloop to 'off'
+  AS $function$
+  select w.row_number, w.action, w.record_id, w.image,
+    case
+      when w.action = 'deleted' then case when n.id is not null then 'changed' end
+      when n.id is null then 'missing'
+      when n.hash is distinct from w.row_hash then 'changed'
+      when w.action = 'inserted' and r.id is not null then 'referenced'
+    end
+  from private.written_records(p_batch.staged_on, p_batch.id, p_chunk) as w
+  left join unnest(p_now) as n on n.id = w.record_id
+  left join (select distinct u.id from unnest(p_referenced) as u (id)) as r on r.id = w.record_id
+  where w.entry > p_from_entry and w.entry <= p_to_entry;
+$function$;
+
+revoke all on function "private"."compare_written"(public.import_batches, integer, integer, integer, private.record_state[], uuid[]) from public;
+
+grant execute on function "private"."compare_written"(public.import_batches, integer, integer, integer, private.record_state[], uuid[]) to "postgres";
 
 -- schemas/private/functions/compile_apply_groups.sql
 
@@ -1282,7 +1653,8 @@ select
   array_agg(a.record_id) as record_ids,
   array_agg(a.row_hash) as row_hashes,
   array_agg(a.image) as images,
-  count(*) filter (where a.action = 'UPDATE' and a.image is null) as overtaken_count
+  count(*) filter (where a.action = 'UPDATE' and a.image is null) as overtaken_count,
+  null::text[] as verdicts
 from applied as a $q$,
     v_target, v_source, v_order, v_match, v_actions, p_dataset.id_column, v_hash, v_image);
 end;
@@ -1400,6 +1772,80 @@ $function$;
 revoke all on function "private"."compile_plan"(public.import_batches) from public;
 
 grant execute on function "private"."compile_plan"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/compile_undo.sql
+
+create or replace function private.compile_undo (
+  p_batch  public.import_batches,
+  p_run_as public.job_run_as
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  update private.import_plans as p
+  set undo_sql = private.undo_statement(d, p, case p_run_as when 'user' then 'authenticated' else 'service_role' end)
+  from public.datasets as d
+  where p.batch_id = p_batch.id and d.key = p_batch.dataset;
+$function$;
+
+revoke all on function "private"."compile_undo"(public.import_batches, public.job_run_as) from public;
+
+grant execute on function "private"."compile_undo"(public.import_batches, public.job_run_as) to "postgres";
+
+-- schemas/private/functions/compile_undo_lines.sql
+
+create or replace function private.compile_undo_lines (
+  p_dataset public.datasets,
+  p_role    name
+)
+  returns text[]
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_lines  regclass := p_dataset.lines::regclass;
+  v_parent name := private.lines_column(v_lines, p_dataset.target::regclass);
+  v_source text := format('select i.* from unnest($2) as s (image)'
+    ' cross join lateral jsonb_populate_recordset(null::%s, s.image -> ''lines'') as i where i.%I = any ($1)', v_lines, v_parent);
+  v_key    text;
+  v_keys   text[];
+  v_set    text;
+  v_names  text;
+  v_values text;
+begin
+  select string_agg(format('l.%1$I = s.%1$I', a.attname), ' and '),
+    array[string_agg(format('l.%I', a.attname), ', '), string_agg(format('s.%I', a.attname), ', ')]
+  into v_key, v_keys
+  from pg_index as i
+  join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+  where i.indrelid = v_lines and i.indisprimary;
+
+  select
+    string_agg(format('%1$I = s.%1$I', a.attname), ', ' order by a.attnum)
+      filter (where has_column_privilege(p_role, v_lines, a.attnum, 'update') and a.attname <> v_parent),
+    string_agg(format('%I', a.attname), ', ' order by a.attnum) filter (where has_column_privilege(p_role, v_lines, a.attnum, 'insert')),
+    string_agg(format('s.%I', a.attname), ', ' order by a.attnum) filter (where has_column_privilege(p_role, v_lines, a.attnum, 'insert'))
+  into v_set, v_names, v_values
+  from pg_attribute as a
+  where a.attrelid = v_lines and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity = '';
+
+  if v_key is null or v_set is null or v_names is null or not has_table_privilege(p_role, v_lines, 'delete') then
+    return null;
+  end if;
+  return array[
+    format('delete from %s as l where l.%I = any ($1) and (%s) not in (select %s from (%s) as s)',
+      v_lines, v_parent, v_keys[1], v_keys[2], v_source),
+    format('merge into %s as l using (%s) as s on %s when matched then update set %s when not matched then insert (%s) values (%s)',
+      v_lines, v_source, v_key, v_set, v_names, v_values)
+  ];
+end;
+$function$;
+
+revoke all on function "private"."compile_undo_lines"(public.datasets, name) from public;
+
+grant execute on function "private"."compile_undo_lines"(public.datasets, name) to "postgres";
 
 -- schemas/private/functions/compile_validation.sql
 
@@ -1560,7 +2006,8 @@ create or replace function private.create_all_partitions()
     private.create_partitions('private.import_rows', 'week', 3),
     private.create_partitions('private.import_group_rows', 'week', 3),
     private.create_partitions('private.import_issues', 'week', 3),
-    private.create_partitions('private.import_outcomes', 'week', 3);
+    private.create_partitions('private.import_outcomes', 'week', 3),
+    private.create_partitions('private.import_reversals', 'week', 3);
 $function$;
 
 revoke all on function "private"."create_all_partitions"() from public;
@@ -1907,6 +2354,7 @@ begin
     ),
     'issues', v_batch.issue_counts,
     'error', v_batch.error,
+    'undo', private.undo_counts(v_batch),
     'progress', v_progress,
     'job', case when v_job.id is not null then private.describe_job(v_job) end,
     'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'corrects', v_batch.corrects,
@@ -1992,6 +2440,27 @@ revoke all on function "private"."drop_partitions"(regclass, date) from public;
 
 grant execute on function "private"."drop_partitions"(regclass, date) to "postgres";
 
+-- schemas/private/functions/drop_tasks.sql
+
+create or replace function private.drop_tasks (
+  p_job_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  delete from public.sync_job_queue as q
+  where q.id in (
+    select w.id from public.sync_job_queue as w
+    where w.job_id = p_job_id and w.status <> 'running'
+    for update skip locked
+  );
+$function$;
+
+revoke all on function "private"."drop_tasks"(uuid) from public;
+
+grant execute on function "private"."drop_tasks"(uuid) to "postgres";
+
 -- schemas/private/functions/end_failing_job.sql
 
 create or replace function private.end_failing_job (
@@ -2025,7 +2494,6 @@ create or replace function private.end_import_job (
   AS $function$
 declare
   v_batch   public.import_batches;
-  v_summary jsonb;
   v_error   jsonb := p_job.error;
   v_status  public.import_status;
 begin
@@ -2065,20 +2533,12 @@ begin
     else 'completed'
   end;
 
-  select coalesce(jsonb_agg(to_jsonb(s) order by s.count desc, s.code, s.field), '[]') into v_summary
-  from (
-    select i.code, i.severity, i.field, count(*)
-    from private.import_issues as i
-    where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
-    group by i.code, i.severity, i.field
-  ) as s;
-
   update public.import_batches as b
   set status        = v_status,
       error         = v_error,
       invalid_count = v_batch.invalid_count,
       skipped_count = v_batch.skipped_count,
-      issue_counts  = v_summary
+      issue_counts  = private.issue_summary(b)
   where b.id = v_batch.id;
 
   if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then
@@ -2121,6 +2581,36 @@ revoke all on function "private"."end_job"(uuid, public.sync_status_type, jsonb)
 
 grant execute on function "private"."end_job"(uuid, public.sync_status_type, jsonb) to "postgres";
 
+-- schemas/private/functions/end_undo.sql
+
+create or replace function private.end_undo (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if (p_job.params ->> 'dry_run')::boolean then
+    return;
+  end if;
+  update public.import_batches as b
+  set status       = case p_job.status when 'completed' then 'undone' else 'failed' end::public.import_status,
+      error        = case p_job.status
+        when 'completed' then null
+        when 'cancelled' then jsonb_build_object(
+          'code', 'undo_cancelled', 'message', 'the undo was stopped; what it took back stays taken back', 'hint', 'Undo it again to go on.')
+        else p_job.error || case p_job.error ->> 'code' when '42501' then '{"code": "permission_denied"}' else '{}' end::jsonb
+      end,
+      issue_counts = private.issue_summary(b)
+  where b.id = p_job.batch_id;
+end;
+$function$;
+
+revoke all on function "private"."end_undo"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."end_undo"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/enqueue_tasks.sql
 
 create or replace function private.enqueue_tasks (
@@ -2137,14 +2627,32 @@ create or replace function private.enqueue_tasks (
   insert into public.sync_job_queue (job_id, org_id, task_type, from_row, to_row, status, priority, next_attempt_at)
   select
     p_job.id, p_job.org_id, p_task_type, n, least(n + p_chunk, p_to_row),
-    case p_job.status when 'queued' then 'held' else 'pending' end::public.task_status,
-    p_job.priority, greatest(p_job.run_at, clock_timestamp())
+    private.waiting_status(p_job), p_job.priority, greatest(p_job.run_at, clock_timestamp())
   from generate_series(p_from_row, greatest(p_to_row - 1, p_from_row), p_chunk) as n;
 $function$;
 
 revoke all on function "private"."enqueue_tasks"(public.scheduled_jobs, text, integer, integer, integer) from public;
 
 grant execute on function "private"."enqueue_tasks"(public.scheduled_jobs, text, integer, integer, integer) to "postgres";
+
+-- schemas/private/functions/enqueue_undo.sql
+
+create or replace function private.enqueue_undo (
+  p_job   public.scheduled_jobs,
+  p_batch public.import_batches
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.enqueue_tasks(
+    p_job, case c.reached when 0 then 'undo' else 'undo_' || c.reached end, c.from_row, c.to_row, c.to_row - c.from_row)
+  from (select u.* from private.unreversed_chunks(p_batch) as u order by u.from_row desc) as c;
+$function$;
+
+revoke all on function "private"."enqueue_undo"(public.scheduled_jobs, public.import_batches) from public;
+
+grant execute on function "private"."enqueue_undo"(public.scheduled_jobs, public.import_batches) to "postgres";
 
 -- schemas/private/functions/fail_ingest.sql
 
@@ -2211,7 +2719,7 @@ declare
   v_job    public.scheduled_jobs;
   v_delay  interval;
 begin
-  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for update;
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
   perform private.assume_claims(v_job.claims); -- those of the work went with it; logs say who
 
   insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail, hint, context)
@@ -2220,8 +2728,17 @@ begin
     p_error ->> 'message', p_error ->> 'details', p_error ->> 'hint', p_context
   );
 
-  if v_job.status <> 'running' or v_job.cancel_requested_at is not null or v_job.error is not null then
+  if v_job.cancel_requested_at is not null then
     perform private.finish_task(p_task, null);
+    return;
+  end if;
+
+  -- Failing already: kept for a retry.
+  if v_job.error is not null then
+    update public.sync_job_queue as q set status = 'held' where q.id = p_task.id;
+    if v_job.finished_at is null then
+      perform private.end_failing_job(v_job);
+    end if;
     return;
   end if;
 
@@ -2229,8 +2746,7 @@ begin
 
   if p_task.attempts >= v_policy.max_attempts or left(v_code, 2) <> all (v_policy.retry_classes) then
     update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
-    -- Out of the claim's index, so that a stopped job costs the claim nothing.
-    update public.sync_job_queue as q set status = 'held' where q.job_id = v_job.id and q.status = 'pending';
+    perform private.hold_tasks(v_job.id);
     update public.scheduled_jobs as j set error = p_error where j.id = v_job.id returning j.* into v_job;
     perform private.end_failing_job(v_job);
     return;
@@ -2247,19 +2763,22 @@ begin
   -- params.whole: its rows are to be applied together or not at all.
   if v_code = '57014' and p_task.to_row - p_task.from_row > c_smallest
     and not coalesce((v_job.params ->> 'whole')::boolean, false) then
-    insert into public.sync_job_queue (job_id, org_id, task_type, from_row, to_row, priority, attempts, next_attempt_at)
-    select q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), q.priority, q.attempts, clock_timestamp() + v_delay
+    insert into public.sync_job_queue
+      (job_id, org_id, task_type, from_row, to_row, status, priority, attempts, next_attempt_at)
+    select
+      q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), private.waiting_status(v_job), q.priority,
+      q.attempts, clock_timestamp() + v_delay
     from public.sync_job_queue as q
     cross join lateral (select ceil((q.to_row - q.from_row) / 4.0)::integer as rows) as v_part
     cross join lateral generate_series(q.from_row, q.to_row - 1, v_part.rows) as n
     where q.id = p_task.id;
     delete from public.sync_job_queue as q where q.id = p_task.id;
-    return;
+  else
+    update public.sync_job_queue as q
+    set status = private.waiting_status(v_job), next_attempt_at = clock_timestamp() + v_delay
+    where q.id = p_task.id;
   end if;
-
-  update public.sync_job_queue as q
-  set status = 'pending', next_attempt_at = clock_timestamp() + v_delay
-  where q.id = p_task.id;
+  perform private.release_if_queued(v_job);
 end;
 $function$;
 
@@ -2306,6 +2825,52 @@ $function$;
 revoke all on function "private"."failed_before_commit"(public.import_batches) from public;
 
 grant execute on function "private"."failed_before_commit"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/failed_job.sql
+
+create or replace function private.failed_job (
+  p_batch    public.import_batches,
+  p_job_type text
+)
+  returns public.scheduled_jobs
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.batch_id = p_batch.id
+  order by j.created_at desc
+  limit 1;
+
+  if p_batch.status <> 'failed' or v_job.status is distinct from 'failed' or v_job.job_type <> p_job_type
+    or not exists (select from public.sync_job_queue as q where q.job_id = v_job.id) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'nothing of the import can be tried again',
+      detail  = format('import %s is %s', p_batch.id, p_batch.status) || coalesce(': ' || (p_batch.error ->> 'message'), ''),
+      hint    = case
+        when p_batch.status = 'failed' and p_batch.staged_at is null then 'Send the file again.'
+        when private.failed_before_commit(p_batch) then
+          'Change its mapping or options and validate it again, or send the corrected file as a new import.'
+        when p_batch.status = 'failed' then 'Send what is left of the file as a new import.'
+        when p_batch.status = 'staged' then 'Validate it.'
+        when p_batch.status = 'validated' then 'Commit it.'
+        when v_job.status = 'paused' then 'Resume it.'
+        when v_job.id is not null and v_job.finished_at is null then 'Wait for the running job, or cancel it.'
+        else 'It did not fail.'
+      end;
+  end if;
+  return v_job;
+end;
+$function$;
+
+revoke all on function "private"."failed_job"(public.import_batches, text) from public;
+
+grant execute on function "private"."failed_job"(public.import_batches, text) to "postgres";
 
 -- schemas/private/functions/failed_row_count.sql
 
@@ -2546,8 +3111,15 @@ begin
   where j.id = p_task.job_id
   returning j.* into v_job;
 
-  if v_job.status <> 'running' then
+  if v_job.finished_at is not null then
     return;
+  end if;
+
+  -- The task may have left others, made for a job that went on.
+  if v_job.cancel_requested_at is not null then
+    perform private.drop_tasks(v_job.id);
+  elsif private.waiting_status(v_job) = 'held' then
+    perform private.hold_tasks(v_job.id);
   end if;
 
   -- Failing: it ends with the last task in flight.
@@ -2557,6 +3129,7 @@ begin
   end if;
 
   if exists (select from public.sync_job_queue as q where q.job_id = p_task.job_id) then
+    perform private.release_if_queued(v_job);
     return;
   end if;
 
@@ -2569,6 +3142,13 @@ begin
   into v_done using v_job;
   if v_done then
     perform private.end_job(v_job.id, 'completed');
+    if v_job.status = 'paused' then -- what follows it waits as well
+      perform private.pause_job(j.id)
+      from public.scheduled_jobs as j
+      where j.batch_id = v_job.batch_id and j.finished_at is null;
+    end if;
+  else
+    perform private.release_if_queued(v_job);
   end if;
 end;
 $function$;
@@ -2713,12 +3293,38 @@ create or replace function private.hashable_columns (
   AS $function$
   select string_agg(private.hashable(format('%s.%I', p_alias, a.attname), a.atttypid), ', ' order by a.attnum)
   from pg_attribute as a
-  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+    and not (
+      a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
+      and not has_column_privilege('authenticated', a.attrelid, a.attnum, 'update')
+    );
 $function$;
 
 revoke all on function "private"."hashable_columns"(regclass, text) from public;
 
 grant execute on function "private"."hashable_columns"(regclass, text) to "postgres";
+
+-- schemas/private/functions/hold_tasks.sql
+
+create or replace function private.hold_tasks (
+  p_job_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  update public.sync_job_queue as q
+  set status = 'held'
+  where q.id in (
+    select w.id from public.sync_job_queue as w
+    where w.job_id = p_job_id and w.status = 'pending'
+    for update skip locked
+  );
+$function$;
+
+revoke all on function "private"."hold_tasks"(uuid) from public;
+
+grant execute on function "private"."hold_tasks"(uuid) to "postgres";
 
 -- schemas/private/functions/ingest_limits.sql
 
@@ -2855,6 +3461,29 @@ revoke all on function "private"."is_system_admin"() from public;
 
 grant execute on function "private"."is_system_admin"() to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/issue_summary.sql
+
+create or replace function private.issue_summary (
+  p_batch public.import_batches
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select coalesce(jsonb_agg(to_jsonb(s) order by s.count desc, s.code, s.field), '[]')
+  from (
+    select i.code, i.severity, i.field, count(*)
+    from private.import_issues as i
+    where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id
+    group by i.code, i.severity, i.field
+  ) as s;
+$function$;
+
+revoke all on function "private"."issue_summary"(public.import_batches) from public;
+
+grant execute on function "private"."issue_summary"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/join_pieces.sql
 
 create or replace function private.join_pieces (
@@ -2890,6 +3519,57 @@ $function$;
 revoke all on function "private"."join_pieces"(private.applied_piece[]) from public;
 
 grant execute on function "private"."join_pieces"(private.applied_piece[]) to "postgres";
+
+-- schemas/private/functions/judge_reversals.sql
+
+create or replace function private.judge_reversals (
+  p_batch_id   uuid,
+  p_chunk      integer,
+  p_from_entry integer,
+  p_to_entry   integer
+)
+  returns SETOF private.judged_record
+  language plpgsql
+  security definer
+  rows 20000
+  set search_path to ''
+  set enable_seqscan to 'off'
+  AS $function$
+declare
+  v_batch      public.import_batches := private.require_running_job(p_batch_id, '{undo}');
+  v_dataset    public.datasets;
+  v_hash_sql   text := (select p.hash_sql from private.import_plans as p where p.batch_id = p_batch_id);
+  v_ids        uuid[];
+  v_now        private.record_state[];
+  v_referenced uuid[];
+begin
+  select d.* into v_dataset from public.datasets as d where d.key = v_batch.dataset;
+  v_ids := array(
+    select w.record_id from private.written_records(v_batch.staged_on, p_batch_id, p_chunk) as w
+    where w.entry > p_from_entry and w.entry <= p_to_entry
+  );
+
+  execute format('select from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2) order by t.%3$I for update',
+    v_dataset.target, v_dataset.org_column, v_dataset.id_column)
+  using v_batch.org_id, v_ids;
+  if v_dataset.lines is not null then
+    execute format('select from %1$s as l where l.%2$I = any ($1) order by l.%2$I for update',
+      v_dataset.lines, private.lines_column(v_dataset.lines::regclass, v_dataset.target::regclass))
+    using v_ids;
+  end if;
+
+  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where t.%4$I = $1 and t.%1$I = any ($2)',
+    v_dataset.id_column, v_hash_sql, v_dataset.target, v_dataset.org_column)
+  into v_now using v_batch.org_id, v_ids;
+  v_referenced := private.referenced_records(v_dataset, v_ids);
+
+  return query select j.* from private.compare_written(v_batch, p_chunk, p_from_entry, p_to_entry, v_now, v_referenced) as j;
+end;
+$function$;
+
+revoke all on function "private"."judge_reversals"(uuid, integer, integer, integer) from public;
+
+grant execute on function "private"."judge_reversals"(uuid, integer, integer, integer) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/key_buckets.sql
 
@@ -3024,6 +3704,27 @@ $function$;
 revoke all on function "private"."log_activity"(uuid, public.sync_entity_type, public.sync_action, public.sync_status_type, text, jsonb, text) from public;
 
 grant execute on function "private"."log_activity"(uuid, public.sync_entity_type, public.sync_action, public.sync_status_type, text, jsonb, text) to "postgres";
+
+-- schemas/private/functions/log_job_activity.sql
+
+create or replace function private.log_job_activity (
+  p_batch  public.import_batches,
+  p_action public.sync_action,
+  p_status public.sync_status_type
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.log_activity(
+    p_batch.org_id, (select d.entity_type from public.datasets as d where d.key = p_batch.dataset), p_action, p_status,
+    p_batch.id::text, jsonb_build_object('import_status', p_batch.status, 'dataset', p_batch.dataset, 'file_name', p_batch.file_name)
+  );
+$function$;
+
+revoke all on function "private"."log_job_activity"(public.import_batches, public.sync_action, public.sync_status_type) from public;
+
+grant execute on function "private"."log_job_activity"(public.import_batches, public.sync_action, public.sync_status_type) to "postgres";
 
 -- schemas/private/functions/normalize_mapping.sql
 
@@ -3289,6 +3990,64 @@ revoke all on function "private"."outcome_counts"(public.import_batches) from pu
 
 grant execute on function "private"."outcome_counts"(public.import_batches) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/pause_import.sql
+
+create or replace function private.pause_import (
+  p_import_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+  v_job   public.scheduled_jobs;
+begin
+  loop
+    select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
+    v_job := private.unfinished_job(v_batch);
+    if v_job.status = 'paused' then
+      return;
+    end if;
+    exit when private.pause_job(v_job.id); -- else it ended meanwhile, and another may have begun
+  end loop;
+  perform private.log_job_activity(v_batch, 'paused', 'paused');
+end;
+$function$;
+
+revoke all on function "private"."pause_import"(uuid) from public;
+
+grant execute on function "private"."pause_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/pause_job.sql
+
+create or replace function private.pause_job (
+  p_job_id uuid
+)
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  update public.scheduled_jobs as j
+  set status = 'paused'
+  where j.id = p_job_id
+    and j.status in ('pending', 'queued', 'running')
+    and j.cancel_requested_at is null and j.error is null;
+  if not found then
+    return false;
+  end if;
+
+  perform private.hold_tasks(p_job_id);
+  return true;
+end;
+$function$;
+
+revoke all on function "private"."pause_job"(uuid) from public;
+
+grant execute on function "private"."pause_job"(uuid) to "postgres";
+
 -- schemas/private/functions/plain_name.sql
 
 create or replace function private.plain_name (
@@ -3475,6 +4234,7 @@ begin
     || private.drop_partitions('private.import_group_rows', v_rows_before)
     || private.drop_partitions('private.import_issues', v_rows_before)
     || private.drop_partitions('private.import_outcomes', v_rows_before)
+    || private.drop_partitions('private.import_reversals', v_rows_before)
     || private.drop_partitions('public.sync_activity_log',
       (now() - make_interval(months => private.setting('activity.retention_months')::integer))::date);
 
@@ -3588,6 +4348,12 @@ begin
       where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number > p_after_row and i.severity = 'error'
       order by i.row_number limit p_page_size
     );
+  elsif p_status = 'undone' then
+    v_numbers := array(
+      select n from private.import_reversals as v cross join lateral unnest(v.row_numbers) as n
+      where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and n > p_after_row
+      order by n limit p_page_size
+    );
   elsif p_status in ('inserted', 'updated', 'deleted', 'skipped', 'unchanged') then
     for v_chunk in
       select o.* from private.import_outcomes as o
@@ -3599,6 +4365,10 @@ begin
       v_numbers := v_numbers || array(
         select a.row_number from unnest(v_chunk.row_numbers, v_chunk.actions) as a (row_number, action)
         where a.action::text = p_status and a.row_number > p_after_row
+          and a.row_number not in (
+            select n from private.import_reversals as v cross join lateral unnest(v.row_numbers) as n
+            where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and v.from_row = v_chunk.from_row
+          )
         union all
         select s from unnest(v_chunk.skipped_rows) as s where p_status = 'skipped' and s > p_after_row
         union all
@@ -3644,7 +4414,7 @@ begin
       errcode = '22023',
       message = 'status is unknown',
       detail  = format('no row status %s', to_json(p_status)),
-      hint    = 'One of: pending, validated, failed, skipped, inserted, updated, unchanged, deleted.';
+      hint    = 'One of: pending, validated, failed, skipped, inserted, updated, unchanged, deleted, undone.';
   end if;
 
   if v_keys_sql is not null then
@@ -3660,12 +4430,19 @@ begin
     where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
       and o.from_row < v_numbers[cardinality(v_numbers)] and (o.to_row >= v_numbers[1] or v_has_groups)
       and u.row_number = any (v_numbers)
+  ),
+  undone as materialized (
+    select n as row_number
+    from private.import_reversals as v
+    cross join lateral unnest(v.row_numbers) as n
+    where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and n = any (v_numbers)
   )
   select
     r.row_number,
     r.line_number,
     case
       when w.has_error then 'failed'
+      when u.row_number is not null then 'undone'
       when o.from_row is not null then coalesce(
         a.action::text, case when r.row_number = any (o.skipped_rows) then 'skipped' else 'unchanged' end)
       when v_batch.validated_at is not null then 'validated'
@@ -3682,6 +4459,7 @@ begin
     on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
     and coalesce(g.first_row, r.row_number) > o.from_row and coalesce(g.first_row, r.row_number) <= o.to_row
   left join acted as a on a.row_number = r.row_number
+  left join undone as u on u.row_number = r.row_number
   left join lateral (
     select
       bool_or(i.severity = 'error') as has_error,
@@ -3792,6 +4570,51 @@ $function$;
 revoke all on function "private"."reference_lookup"(private.planned_field, text, text) from public;
 
 grant execute on function "private"."reference_lookup"(private.planned_field, text, text) to "postgres";
+
+-- schemas/private/functions/referenced_records.sql
+
+create or replace function private.referenced_records (
+  p_dataset public.datasets,
+  p_ids     uuid[]
+)
+  returns uuid[]
+  language plpgsql
+  stable
+  set search_path to ''
+  set enable_seqscan to 'off'
+  AS $function$
+declare
+  v_key   record;
+  v_some  boolean;
+  v_found uuid[];
+  v_all   uuid[] := '{}';
+begin
+  for v_key in
+    select c.conrelid::regclass as table_name, a.attname as column_name
+    from pg_constraint as c
+    cross join lateral unnest(c.conkey, c.confkey) as k (attnum, ref_attnum)
+    join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+    join pg_attribute as r on r.attrelid = c.confrelid and r.attnum = k.ref_attnum
+    where c.contype = 'f'
+      and c.conparentid = 0
+      and c.confrelid = p_dataset.target::regclass
+      and c.conrelid is distinct from p_dataset.lines::regclass
+      and r.attname = p_dataset.id_column
+  loop
+    execute format('select exists (select from %s)', v_key.table_name) into v_some;
+    continue when not v_some; -- a probe a record for nothing
+    execute format('select coalesce(array_agg(distinct f.%1$I), ''{}'') from %2$s as f where f.%1$I = any ($1)',
+      v_key.column_name, v_key.table_name)
+    into v_found using p_ids;
+    v_all := v_all || v_found;
+  end loop;
+  return v_all;
+end;
+$function$;
+
+revoke all on function "private"."referenced_records"(public.datasets, uuid[]) from public;
+
+grant execute on function "private"."referenced_records"(public.datasets, uuid[]) to "postgres";
 
 -- schemas/private/functions/refuse_reference.sql
 
@@ -3968,6 +4791,65 @@ revoke all on function "private"."register_dataset"(text, text, text[], text, pu
 
 grant execute on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text) to "postgres";
 
+-- schemas/private/functions/release_if_queued.sql
+
+create or replace function private.release_if_queued (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_job.status = 'queued' then
+    perform private.release_queued_jobs(p_job.org_id);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."release_if_queued"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."release_if_queued"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/release_queued_jobs.sql
+
+create or replace function private.release_queued_jobs (
+  p_org_id uuid
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_limit integer := private.setting('jobs.running_per_organization', p_org_id)::integer;
+  v_next  uuid;
+begin
+  perform private.lock_organization(p_org_id);
+
+  while (
+    select count(*) from public.scheduled_jobs as j
+    where j.org_id = p_org_id and j.status in ('pending', 'running')
+  ) < v_limit loop
+    -- Skipped when locked: whoever holds it stops it, ends it, or comes here next. To wait for it here
+    -- would be a deadlock: its holder may wait for the organization.
+    select j.id into v_next
+    from public.scheduled_jobs as j
+    where j.org_id = p_org_id and j.status = 'queued' and j.phase is distinct from 'waiting'
+    order by j.priority, j.run_at, j.id
+    limit 1
+    for no key update skip locked;
+    exit when not found;
+
+    update public.scheduled_jobs as j set status = 'pending' where j.id = v_next;
+    update public.sync_job_queue as q set status = 'pending' where q.job_id = v_next and q.status = 'held';
+  end loop;
+end;
+$function$;
+
+revoke all on function "private"."release_queued_jobs"(uuid) from public;
+
+grant execute on function "private"."release_queued_jobs"(uuid) to "postgres";
+
 -- schemas/private/functions/require_import_right.sql
 
 create or replace function private.require_import_right (
@@ -4082,6 +4964,34 @@ revoke all on function "private"."require_org_role"(uuid, public.org_role) from 
 
 grant execute on function "private"."require_org_role"(uuid, public.org_role) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/require_reversible.sql
+
+create or replace function private.require_reversible (
+  p_batch public.import_batches
+)
+  returns integer
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_count integer := (select sum(c.record_count) from private.unreversed_chunks(p_batch) as c);
+begin
+  if v_count is null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'nothing is left to undo',
+      detail  = format('import %s', p_batch.id),
+      hint    = 'It wrote no record, or an undo has judged those it wrote.';
+  end if;
+  return v_count;
+end;
+$function$;
+
+revoke all on function "private"."require_reversible"(public.import_batches) from public;
+
+grant execute on function "private"."require_reversible"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/require_rows.sql
 
 create or replace function private.require_rows (
@@ -4127,7 +5037,7 @@ begin
   select b.* into v_batch
   from public.import_batches as b
   join public.scheduled_jobs as j
-    on j.batch_id = b.id and j.job_type = any (p_job_types) and j.status = 'running'
+    on j.batch_id = b.id and j.job_type = any (p_job_types) and j.finished_at is null -- a paused one ends what it is at
     and j.actor is not distinct from auth.uid() and (j.run_as = 'service') = private.is_service_caller()
   where b.id = p_batch_id;
   if not found then
@@ -4168,6 +5078,170 @@ revoke all on function "private"."require_set"(uuid, uuid) from public;
 
 grant execute on function "private"."require_set"(uuid, uuid) to "postgres";
 
+-- schemas/private/functions/resume_import.sql
+
+create or replace function private.resume_import (
+  p_import_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+  v_job   public.scheduled_jobs;
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
+  v_job := private.unfinished_job(v_batch);
+  if not private.resume_job(v_job.id) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is not paused',
+      detail  = format('import %s: its job is %s', v_batch.id, v_job.status),
+      hint    = 'It goes on by itself.';
+  end if;
+  perform private.log_job_activity(v_batch, 'resumed', 'running');
+end;
+$function$;
+
+revoke all on function "private"."resume_import"(uuid) from public;
+
+grant execute on function "private"."resume_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/resume_job.sql
+
+create or replace function private.resume_job (
+  p_job_id uuid
+)
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  update public.scheduled_jobs as j
+  set status = 'queued', error = null
+  where j.id = p_job_id and j.status = 'paused' and j.cancel_requested_at is null
+    and (j.error is null or j.phase = 'waiting') -- else it is failing
+  returning j.* into v_job;
+  if not found then
+    return false;
+  end if;
+
+  perform private.release_queued_jobs(v_job.org_id);
+  return true;
+end;
+$function$;
+
+revoke all on function "private"."resume_job"(uuid) from public;
+
+grant execute on function "private"."resume_job"(uuid) to "postgres";
+
+-- schemas/private/functions/return_task.sql
+
+create or replace function private.return_task (
+  p_task public.sync_job_queue
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
+  update public.sync_job_queue as q
+  set status = private.waiting_status(v_job), attempts = q.attempts - 1
+  where q.id = p_task.id;
+
+  if v_job.error is not null and v_job.finished_at is null then
+    perform private.end_failing_job(v_job);
+  else
+    perform private.release_if_queued(v_job);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."return_task"(public.sync_job_queue) from public;
+
+grant execute on function "private"."return_task"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/reverse_records.sql
+
+create or replace function private.reverse_records (
+  p_batch_id   uuid,
+  p_chunk      integer,
+  p_from_entry integer,
+  p_to_entry   integer,
+  p_org_id     uuid,
+  p_delete     text,
+  p_update     text,
+  p_insert     text,
+  p_lines      text[]
+)
+  returns private.applied_piece
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_judged private.judged_record[] := array(
+    select j from private.judge_reversals(p_batch_id, p_chunk, p_from_entry, p_to_entry) as j
+  );
+  v_part   record;
+  v_line   text;
+  v_ids    uuid[];
+  v_done   uuid[] := '{}';
+begin
+  for v_part in
+    select s.statement, s.with_lines,
+      array(select j.record_id from unnest(v_judged) as j where j.verdict is null and j.action = s.action order by j.record_id) as ids,
+      array(select j.image from unnest(v_judged) as j where j.verdict is null and j.action = s.action order by j.record_id) as images
+    from (values
+      ('inserted'::private.row_action, p_delete, false), ('updated', p_update, true), ('deleted', p_insert, true)
+    ) as s (action, statement, with_lines)
+  loop
+    continue when v_part.statement is null or v_part.ids = '{}';
+    execute v_part.statement into v_ids using p_org_id, v_part.ids, v_part.images;
+    v_done := v_done || v_ids;
+    if v_part.with_lines then
+      foreach v_line in array coalesce(p_lines, '{}') loop
+        execute v_line using v_ids, v_part.images;
+      end loop;
+    end if;
+  end loop;
+  return private.reversed_piece(v_judged, v_done);
+end;
+$function$;
+
+revoke all on function "private"."reverse_records"(uuid, integer, integer, integer, uuid, text, text, text, text[]) from public;
+
+grant execute on function "private"."reverse_records"(uuid, integer, integer, integer, uuid, text, text, text, text[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/reversed_piece.sql
+
+create or replace function private.reversed_piece (
+  p_judged private.judged_record[],
+  p_done   uuid[]
+)
+  returns private.applied_piece
+  language sql
+  immutable
+  set search_path to ''
+  set enable_hashjoin to 'on'
+  set enable_nestloop to 'off'
+  AS $function$
+  select array_agg(j.row_number), null::private.row_action[], array_agg(j.record_id), null::bigint[], null::jsonb[], 0::bigint,
+    array_agg(coalesce(j.verdict, case when d.id is not null then 'reversed' else 'denied' end))
+  from unnest(p_judged) as j
+  left join unnest(p_done) as d (id) on d.id = j.record_id;
+$function$;
+
+revoke all on function "private"."reversed_piece"(private.judged_record[], uuid[]) from public;
+
+grant execute on function "private"."reversed_piece"(private.judged_record[], uuid[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/run_commit.sql
 
 create or replace function private.run_commit (
@@ -4194,10 +5268,7 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
   perform private.require_import_right(v_batch);
 
-  v_range := case v_job.run_as
-    when 'user' then private.apply_rows_as_user(v_plan, p_task.from_row, p_task.to_row)
-    else private.apply_rows_as_service(v_plan, p_task.from_row, p_task.to_row)
-  end;
+  v_range := private.apply_as(v_job.run_as, v_plan, v_plan.merge_sql, p_task.from_row, p_task.to_row);
   v_all := private.join_pieces(v_range.pieces);
 
   -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
@@ -4333,13 +5404,17 @@ begin
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
 
   begin
-    if v_job.status = 'running' and v_job.cancel_requested_at is null and v_job.error is null then
+    if v_job.cancel_requested_at is not null then
+      perform private.finish_task(v_task, null);
+    elsif v_job.status = 'running' and v_job.error is null then
       perform private.assume_claims(v_job.claims);
       execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
       -- Deferred constraints speak here, where they are caught, and not at the commit.
       set constraints all immediate;
+      perform private.finish_task(v_task, v_result);
+    else
+      perform private.return_task(v_task);
     end if;
-    perform private.finish_task(v_task, v_result);
   exception when query_canceled or others then -- others alone lets a cancellation pass
     get stacked diagnostics
       v_code    = returned_sqlstate,
@@ -4360,6 +5435,104 @@ $function$;
 revoke all on function "private"."run_task"(bigint) from public;
 
 grant execute on function "private"."run_task"(bigint) to "postgres";
+
+-- schemas/private/functions/run_undo.sql
+
+create or replace function private.run_undo (
+  p_task public.sync_job_queue
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job     public.scheduled_jobs;
+  v_batch   public.import_batches;
+  v_plan    private.import_plans;
+  v_from    integer := coalesce(substring(p_task.task_type from '[0-9]+$')::integer, 0);
+  v_entries integer;
+  v_range   private.applied_range;
+  v_fates   private.reversal_fate[];
+  v_rows    integer[];
+  v_counts  jsonb;
+  v_kept    integer;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
+  select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
+  select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
+  perform private.require_import_right(v_batch);
+
+  select count(*) into v_entries from private.written_records(v_batch.staged_on, v_batch.id, p_task.from_row);
+
+  begin
+    v_range := private.apply_as(
+      v_job.run_as, v_plan, replace(v_plan.undo_sql, '$5', p_task.from_row::text), v_from,
+      least(v_entries, v_from + ceil((v_entries - v_from) / power(4, p_task.attempts - 1))::integer)
+    );
+    perform private.require_import_right(v_batch); -- see run_commit
+
+    if (v_job.params ->> 'dry_run')::boolean then
+      set constraints all immediate;
+      raise exception using errcode = 'IM003', message = 'dry run';
+    end if;
+  exception when sqlstate 'IM003' then
+    null; -- what was written is rolled back; what was learnt stays
+  end;
+
+  v_fates := array(
+    select row(u.row_number, u.verdict, null)::private.reversal_fate
+    from unnest(v_range.pieces) as p
+    cross join lateral unnest(p.row_numbers, p.verdicts) as u (row_number, verdict)
+  ) || array(
+    select row(w.row_number, case r.sqlstate when '42501' then 'denied' when '23503' then 'referenced' else 'refused' end, r.message)::private.reversal_fate
+    from unnest(v_range.refused) as r
+    join private.written_records(v_batch.staged_on, v_batch.id, p_task.from_row) as w on w.entry = r.row_number
+  );
+  select coalesce(jsonb_object_agg(c.verdict, c.count), '{}'), coalesce(sum(c.count) filter (where c.verdict <> 'reversed'), 0)
+  into v_counts, v_kept
+  from (select f.verdict, count(*) from unnest(v_fates) as f group by f.verdict) as c;
+
+  if not (v_job.params ->> 'dry_run')::boolean then
+    -- All rows of a record go with the one that stands for it.
+    v_rows := array(
+      select o.row_number
+      from unnest(v_fates) as f
+      join private.written_records(v_batch.staged_on, v_batch.id, p_task.from_row) as w on w.row_number = f.row_number
+      join (
+        select u.* from private.import_outcomes as o
+        cross join lateral unnest(o.row_numbers, o.record_ids) as u (row_number, record_id)
+        where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and o.from_row = p_task.from_row
+      ) as o on o.record_id = w.record_id
+      where f.verdict = 'reversed'
+      order by 1
+    );
+    insert into private.import_reversals values (
+      v_batch.staged_on, v_batch.id, p_task.from_row, v_from, v_range.reached, v_rows,
+      coalesce((v_counts ->> 'reversed')::integer, 0), v_counts - 'reversed'
+    );
+    insert into private.import_issues (staged_on, batch_id, row_number, severity, code, message, value, origin)
+    select v_batch.staged_on, v_batch.id, f.row_number, 'warning', 'undo_' || f.verdict, private.undo_message(f.verdict), left(f.reason, 200), 'undo'
+    from unnest(v_fates) as f
+    where f.verdict <> 'reversed';
+  end if;
+
+  update public.scheduled_jobs as j
+  set result = (
+    select jsonb_object_agg(c.key, coalesce((j.result ->> c.key)::integer, 0) + coalesce((v_counts ->> c.key)::integer, 0))
+    from (select jsonb_object_keys(coalesce(j.result, '{}')) union select jsonb_object_keys(v_counts || '{"reversed": 0}')) as c (key)
+  )
+  where j.id = v_job.id;
+
+  if v_range.reached < v_entries then
+    perform private.enqueue_tasks(v_job, 'undo_' || v_range.reached, p_task.from_row, p_task.to_row, p_task.to_row - p_task.from_row);
+  end if;
+  return row(v_range.reached - v_from, v_kept);
+end;
+$function$;
+
+revoke all on function "private"."run_undo"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_undo"(public.sync_job_queue) to "postgres";
 
 -- schemas/private/functions/run_validation.sql
 
@@ -4639,6 +5812,26 @@ revoke all on function "private"."suggest_mapping"(text, text[]) from public;
 
 grant execute on function "private"."suggest_mapping"(text, text[]) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/take_over_tasks.sql
+
+create or replace function private.take_over_tasks (
+  p_job           public.scheduled_jobs,
+  p_failed_job_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  update public.sync_job_queue as q
+  set job_id = p_job.id, status = private.waiting_status(p_job), priority = p_job.priority, attempts = 0,
+      next_attempt_at = greatest(p_job.run_at, clock_timestamp())
+  where q.job_id = p_failed_job_id;
+$function$;
+
+revoke all on function "private"."take_over_tasks"(public.scheduled_jobs, uuid) from public;
+
+grant execute on function "private"."take_over_tasks"(public.scheduled_jobs, uuid) to "postgres";
+
 -- schemas/private/functions/task_lock_key.sql
 
 create or replace function private.task_lock_key (
@@ -4786,6 +5979,7 @@ begin
       header_hash  = md5(array_to_string(new.columns, e'\x1f')),
       status       = case new.status
         when 'completed' then 'completed'
+        when 'undone' then 'completed'
         when 'cancelled' then 'abandoned'
         else 'in_progress'
       end::public.session_status
@@ -4829,7 +6023,8 @@ begin
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
-    ('failed', 'staged'), ('failed', 'validating')
+    ('failed', 'staged'), ('failed', 'validating'), ('failed', 'committing'),
+    ('completed', 'undoing'), ('failed', 'undoing'), ('cancelled', 'undoing'), ('undoing', 'undone'), ('undoing', 'failed')
   ) then
     raise exception using
       errcode = 'PT409',
@@ -4845,7 +6040,7 @@ begin
       new.validated_at := clock_timestamp();
     else null;
   end case;
-  new.finished_at := case when new.status in ('completed', 'failed', 'cancelled') then clock_timestamp() end;
+  new.finished_at := case when new.status in ('completed', 'failed', 'cancelled', 'undone') then clock_timestamp() end;
   if new.status <> 'failed' then
     new.error := null;
   end if;
@@ -4876,12 +6071,13 @@ begin
     case
       when new.status = 'staged' and old.status = 'receiving' then 'created'
       when new.status = 'staged' then 'updated'
-      when new.status in ('validating', 'committing') then 'started'
+      when new.status in ('validating', 'committing', 'undoing') then 'started'
       else new.status::text
     end::public.sync_action,
     case
       when new.status in ('completed', 'failed', 'cancelled') then new.status::text
-      when new.status in ('validating', 'committing') then 'running'
+      when new.status in ('validating', 'committing', 'undoing') then 'running'
+      when new.status = 'undone' then 'completed'
       else 'pending'
     end::public.sync_status_type,
     new.id::text,
@@ -4950,23 +6146,8 @@ create or replace function private.tg_scheduled_jobs__release_queued()
   security definer
   set search_path to ''
   AS $function$
-declare
-  v_next uuid;
 begin
-  perform private.lock_organization(new.org_id);
-
-  -- Skipped when locked: whoever holds it is ending it, and comes here next.
-  select j.id into v_next
-  from public.scheduled_jobs as j
-  where j.org_id = new.org_id and j.status = 'queued'
-  order by j.priority, j.run_at, j.id
-  limit 1
-  for update skip locked;
-
-  if found then
-    update public.scheduled_jobs as j set status = 'pending' where j.id = v_next;
-    update public.sync_job_queue as q set status = 'pending' where q.job_id = v_next and q.status = 'held';
-  end if;
+  perform private.release_queued_jobs(new.org_id);
   return null;
 end;
 $function$;
@@ -5015,7 +6196,8 @@ create or replace function private.tg_scheduled_jobs__resolve_import()
   set search_path to ''
   AS $function$
 declare
-  v_batch public.import_batches;
+  v_batch  public.import_batches;
+  v_failed public.scheduled_jobs; -- which this one goes on with
 begin
   if not pg_input_is_valid(new.params ->> 'import_id', 'uuid') is true then
     raise exception using
@@ -5034,26 +6216,31 @@ begin
   end if;
   perform private.require_import_right(v_batch);
 
-  if not (
-    v_batch.status = 'validated'
-    or (new.job_type = 'validate' and v_batch.status = 'staged')
-    or (new.job_type = 'validate' and private.failed_before_commit(v_batch))
-  ) then
+  if new.params -> 'retry' = 'true' then
+    v_failed := private.failed_job(v_batch, new.job_type);
+  elsif (
+    case new.job_type
+      when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
+      when 'commit' then v_batch.status = 'validated'
+      when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled')
+    end
+  ) is not true then
     raise exception using
       errcode = 'PT409',
       message = 'import is in another state',
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = case
+        when v_batch.status in ('validating', 'committing', 'undoing') then 'Wait for the running job, or cancel it.'
+        when new.job_type = 'undo' then 'An import can be undone once its commit has ended.'
         when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
-        when v_batch.status in ('validating', 'committing') then 'Wait for the running job, or cancel it.'
-        when v_batch.status = 'failed' then 'Send the file, or what is left of it, as a new import.'
+        when v_batch.status = 'failed' then 'Try it again (retry), or send what is left of the file as a new import.'
         else 'It is at its end; start a new import.'
       end;
   end if;
 
   perform private.require_rows(v_batch);
 
-  if v_batch.options ->> 'on_error' = 'abort'
+  if new.job_type <> 'undo' and v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
     raise exception using
       errcode = 'PT413',
@@ -5066,15 +6253,27 @@ begin
   new.org_id      := v_batch.org_id;
   new.batch_id    := v_batch.id;
   new.entity_type := (select d.entity_type from public.datasets as d where d.key = v_batch.dataset);
-  new.total_count := v_batch.row_count;
+  if v_failed.id is not null then
+    new.total_count  := v_failed.total_count;
+    new.done_count   := v_failed.done_count;
+    new.failed_count := v_failed.failed_count;
+    new.phase        := v_failed.phase;
+    new.params       := v_failed.params || jsonb_build_object('retries', v_failed.id);
+    return new;
+  end if;
+
+  new.total_count := case new.job_type when 'undo' then private.require_reversible(v_batch) else v_batch.row_count end;
   new.phase       := new.job_type;
-  new.params      := case
-    when new.job_type = 'validate' then
+  new.params      := case new.job_type
+    when 'validate' then
       jsonb_build_object(
         'import_id', v_batch.id,
         'commit', coalesce(new.params -> 'commit' = 'true', false),
         'force', coalesce(new.params -> 'force' = 'true', false)
       )
+    -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
+    when 'undo' then
+      jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true)
     -- all or nothing: one task, one transaction
     else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
   end;
@@ -5099,15 +6298,26 @@ declare
   v_chunk integer := private.setting('imports.chunk_rows', new.org_id)::integer;
 begin
   select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
+  update public.import_batches as b
+  set status = case new.job_type when 'validate' then 'validating' when 'commit' then 'committing' else 'undoing' end::public.import_status
+  where b.id = v_batch.id and not coalesce((new.params ->> 'dry_run')::boolean, false);
+
+  if new.job_type = 'undo' then
+    perform private.compile_undo(v_batch, new.run_as);
+  end if;
+  if new.params ? 'retries' then
+    perform private.take_over_tasks(new, (new.params ->> 'retries')::uuid);
+    return null;
+  elsif new.job_type = 'undo' then
+    perform private.enqueue_undo(new, v_batch);
+    return null;
+  end if;
+
   if new.job_type = 'validate' then
     perform private.compile_plan(v_batch);
   elsif (new.params ->> 'whole')::boolean then
     v_chunk := v_batch.row_count;
   end if;
-
-  update public.import_batches as b
-  set status = case new.job_type when 'validate' then 'validating' else 'committing' end::public.import_status
-  where b.id = v_batch.id;
   perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count, v_chunk);
   return null;
 end;
@@ -5371,6 +6581,164 @@ revoke all on function "private"."typed_value"(private.planned_field, text, bool
 
 grant execute on function "private"."typed_value"(private.planned_field, text, boolean) to "postgres";
 
+-- schemas/private/functions/undo_counts.sql
+
+create or replace function private.undo_counts (
+  p_batch public.import_batches
+)
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object('reversed', sum(r.reversed_count), 'kept', coalesce((
+      select jsonb_object_agg(k.reason, k.count)
+      from (
+        select e.key as reason, sum(e.value::integer) as count
+        from private.import_reversals as v
+        cross join lateral jsonb_each_text(v.kept_counts) as e
+        where v.staged_on = p_batch.staged_on and v.batch_id = p_batch.id
+        group by e.key
+      ) as k
+    ), '{}'))
+  from private.import_reversals as r
+  join public.import_batches as b on b.id = r.batch_id and b.org_id in (select private.org_ids('viewer'))
+  where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
+  having count(*) > 0;
+$function$;
+
+revoke all on function "private"."undo_counts"(public.import_batches) from public;
+
+grant execute on function "private"."undo_counts"(public.import_batches) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/undo_message.sql
+
+create or replace function private.undo_message (
+  p_verdict text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case p_verdict
+    when 'changed' then 'kept: somebody changed the record since'
+    when 'missing' then 'the record is gone'
+    when 'referenced' then 'kept: other records refer to it'
+    when 'denied' then 'kept: the right to take it back is missing'
+    else 'kept: the table refuses to take it back'
+  end;
+$function$;
+
+revoke all on function "private"."undo_message"(text) from public;
+
+grant execute on function "private"."undo_message"(text) to "postgres";
+
+-- schemas/private/functions/undo_statement.sql
+
+create or replace function private.undo_statement (
+  p_dataset public.datasets,
+  p_plan    private.import_plans,
+  p_role    name
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_image     text := case when p_dataset.lines is null then 's.image' else '(s.image -> ''record'')' end;
+  v_update    text := '';
+  v_insert    text;
+  v_values    text;
+  v_lines     text[];
+  v_may_lines boolean := true;
+begin
+  select string_agg(format('%1$I = i.%1$I', c), ', ') into v_update
+  from unnest(p_plan.update_columns) as c
+  having bool_and(has_column_privilege(p_role, p_plan.target, c, 'update'));
+
+  select string_agg(format('%I', a.attname), ', ' order by a.attnum), string_agg(format('i.%I', a.attname), ', ' order by a.attnum)
+  into v_insert, v_values
+  from pg_attribute as a
+  where a.attrelid = p_plan.target::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+    and has_column_privilege(p_role, a.attrelid, a.attnum, 'insert')
+  having bool_or(a.attname = p_dataset.id_column);
+
+  if p_dataset.lines is not null then
+    v_lines := private.compile_undo_lines(p_dataset, p_role);
+    v_may_lines := v_lines is not null;
+  end if;
+
+  return format('select p.* from private.reverse_records($1, $5, $2, $3, $4, %L, %L, %L, %L) as p',
+    case when has_table_privilege(p_role, p_plan.target, 'delete') then format(
+      'with d as (delete from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2) returning t.%3$I as id) select array_agg(d.id) from d',
+      p_plan.target, p_dataset.org_column, p_dataset.id_column) end,
+    case when v_may_lines and v_update is not null then format(
+      'with d as (update %1$s as t set %2$s from unnest($2, $3) as s (id, image)'
+      ' cross join lateral jsonb_populate_record(null::%1$s, %3$s) as i where t.%4$I = $1 and t.%5$I = s.id returning t.%5$I as id)'
+      ' select array_agg(d.id) from d',
+      p_plan.target, v_update, v_image, p_dataset.org_column, p_dataset.id_column) end,
+    case when v_may_lines and v_insert is not null then format(
+      'with d as (insert into %1$s (%2$s) select %3$s from unnest($2, $3) as s (id, image)'
+      ' cross join lateral jsonb_populate_record(null::%1$s, %4$s) as i where i.%5$I = $1 returning %6$I as id) select array_agg(d.id) from d',
+      p_plan.target, v_insert, v_values, v_image, p_dataset.org_column, p_dataset.id_column) end,
+    v_lines);
+end;
+$function$;
+
+revoke all on function "private"."undo_statement"(public.datasets, private.import_plans, name) from public;
+
+grant execute on function "private"."undo_statement"(public.datasets, private.import_plans, name) to "postgres";
+
+-- schemas/private/functions/unfinished_job.sql
+
+create or replace function private.unfinished_job (
+  p_batch public.import_batches
+)
+  returns public.scheduled_jobs
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  perform private.require_import_right(p_batch);
+
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.batch_id = p_batch.id and j.finished_at is null
+  order by j.created_at desc
+  limit 1;
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'nothing of the import is running',
+      detail  = format('import %s is %s', p_batch.id, p_batch.status),
+      hint    = case p_batch.status
+        when 'staged' then 'Validate it.'
+        when 'validated' then 'Commit it.'
+        when 'receiving' then 'Wait until its file is staged.'
+        else 'It is at its end.'
+      end;
+  elsif v_job.cancel_requested_at is not null or (v_job.error is not null and v_job.phase is distinct from 'waiting') then
+    raise exception using
+      errcode = 'PT409',
+      message = 'job is about to end',
+      detail  = format('import %s: tasks of its job are in flight, then it is %s',
+        p_batch.id, case when v_job.error is null then 'cancelled' else 'failed' end),
+      hint    = 'Wait a moment.';
+  end if;
+  return v_job;
+end;
+$function$;
+
+revoke all on function "private"."unfinished_job"(public.import_batches) from public;
+
+grant execute on function "private"."unfinished_job"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/unique_index.sql
 
 create or replace function private.unique_index (
@@ -5425,6 +6793,40 @@ $function$;
 revoke all on function "private"."unmapped_fields"(text, public.import_mode, jsonb) from public;
 
 grant execute on function "private"."unmapped_fields"(text, public.import_mode, jsonb) to "postgres";
+
+-- schemas/private/functions/unreversed_chunks.sql
+
+create or replace function private.unreversed_chunks (
+  p_batch public.import_batches
+)
+  returns table (
+    from_row     integer,
+    to_row       integer,
+    reached      integer,
+    record_count integer
+  )
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select o.from_row, o.to_row, coalesce(r.reached, 0), (c.written - coalesce(r.reached, 0))::integer
+  from private.import_outcomes as o
+  cross join lateral (
+    select cardinality(o.row_numbers) - case when private.has_groups(p_batch.id) then (
+      select count(*) from unnest(o.row_hashes, o.images) as u (row_hash, image) where u.row_hash is null and u.image is null
+    ) else 0 end as written
+  ) as c
+  left join lateral (
+    select max(v.to_entry) as reached
+    from private.import_reversals as v
+    where v.staged_on = o.staged_on and v.batch_id = o.batch_id and v.from_row = o.from_row
+  ) as r on true
+  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id and c.written > coalesce(r.reached, 0);
+$function$;
+
+revoke all on function "private"."unreversed_chunks"(public.import_batches) from public;
+
+grant execute on function "private"."unreversed_chunks"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/valid_group_rows.sql
 
@@ -5510,6 +6912,26 @@ $function$;
 revoke all on function "private"."valid_rows"(uuid, integer, integer) from public;
 
 grant execute on function "private"."valid_rows"(uuid, integer, integer) to "postgres";
+
+-- schemas/private/functions/waiting_status.sql
+
+create or replace function private.waiting_status (
+  p_job public.scheduled_jobs
+)
+  returns public.task_status
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_job.status in ('pending', 'running') and p_job.error is null then 'pending'
+    else 'held'
+  end::public.task_status;
+$function$;
+
+revoke all on function "private"."waiting_status"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."waiting_status"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/worker_activity.sql
 
@@ -5648,6 +7070,38 @@ revoke all on function "private"."write_setting"(text, jsonb, uuid) from public;
 
 grant execute on function "private"."write_setting"(text, jsonb, uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/written_records.sql
+
+create or replace function private.written_records (
+  p_staged_on date,
+  p_batch_id  uuid,
+  p_from_row  integer
+)
+  returns table (
+    entry      integer,
+    row_number integer,
+    action     private.row_action,
+    record_id  uuid,
+    row_hash   bigint,
+    image      jsonb
+  )
+  language sql
+  stable
+  rows 20000
+  set search_path to ''
+  AS $function$
+  select (row_number() over (order by u.row_number))::integer, u.*
+  from private.import_outcomes as o
+  cross join lateral unnest(o.row_numbers, o.actions, o.record_ids, o.row_hashes, o.images)
+    as u (row_number, action, record_id, row_hash, image)
+  where o.staged_on = p_staged_on and o.batch_id = p_batch_id and o.from_row = p_from_row
+    and (u.row_hash is not null or u.image is not null);
+$function$;
+
+revoke all on function "private"."written_records"(date, uuid, integer) from public;
+
+grant execute on function "private"."written_records"(date, uuid, integer) to "postgres";
+
 -- schemas/private/schema.sql
 
 create schema "private";
@@ -5778,6 +7232,7 @@ create table "private"."import_plans" (
   "lookup_sql"        text,
   "merge_sql"         text                     not null,
   "missing_sql"       text,
+  "undo_sql"          text,
   "compiled_at"       timestamp with time zone not null default clock_timestamp(),
   constraint "import_plans_pkey" primary key (batch_id),
   constraint "import_plans_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade
@@ -5786,9 +7241,35 @@ create table "private"."import_plans" (
 alter table "private"."import_plans"
   add column "mode" public.import_mode not null;
 
-comment on table "private"."import_plans" is 'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches.';
+comment on table "private"."import_plans" is 'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began.';
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_plans" to "postgres";
+
+-- schemas/private/tables/import_reversals.sql
+
+create table "private"."import_reversals" (
+  "staged_on"      date      not null,
+  "batch_id"       uuid      not null,
+  "from_row"       integer   not null,
+  "from_entry"     integer   not null,
+  "to_entry"       integer   not null,
+  "row_numbers"    integer[] not null,
+  "reversed_count" integer   not null,
+  "kept_counts"    jsonb     not null
+) partition by range (staged_on);
+
+alter table "private"."import_reversals"
+  add constraint "import_reversals_pkey" primary key (batch_id, from_row, from_entry, staged_on);
+
+comment on table "private"."import_reversals" is 'What an undo did about the records after from_entry, to to_entry, of the chunk that begins after from_row: the rows whose records are as they were before the import; how many records there are of these, and of those kept by reason.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_reversals" to "postgres";
+
+-- schemas/private/tables/import_reversals_default.sql
+
+create table "private"."import_reversals_default" partition of "private"."import_reversals" default;
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_reversals_default" to "postgres";
 
 -- schemas/private/tables/import_rows.sql
 
@@ -5903,7 +7384,8 @@ create type "private"."applied_piece" as (
   "record_ids"      uuid[],
   "row_hashes"      bigint[],
   "images"          jsonb[],
-  "overtaken_count" bigint
+  "overtaken_count" bigint,
+  "verdicts"        text[]
 );
 
 grant usage on type "private"."applied_piece" to "postgres";
@@ -5919,12 +7401,34 @@ create type "private"."applied_range" as (
 
 grant usage on type "private"."applied_range" to "postgres";
 
+-- schemas/private/types/invoice_row.sql
+
+create type "private"."invoice_row" as (
+  "invoice_number" text,
+  "line_number"    integer,
+  "customer_id"    uuid,
+  "order_id"       uuid,
+  "issued_on"      date,
+  "due_on"         date,
+  "status"         text,
+  "currency"       text,
+  "notes"          text,
+  "product_id"     uuid,
+  "description"    text,
+  "quantity"       numeric(12,3),
+  "unit_price"     numeric(12,2),
+  "tax_percent"    numeric(5,2)
+);
+
+grant usage on type "private"."invoice_row" to "postgres";
+
 -- schemas/private/types/issue_origin.sql
 
 create type "private"."issue_origin" as enum (
   'ingest',
   'validate',
-  'commit'
+  'commit',
+  'undo'
 );
 
 grant usage on type "private"."issue_origin" to "postgres";
@@ -5937,6 +7441,39 @@ create type "private"."issue_severity" as enum (
 );
 
 grant usage on type "private"."issue_severity" to "postgres";
+
+-- schemas/private/types/judged_record.sql
+
+create type "private"."judged_record" as (
+  "row_number" integer,
+  "action"     private.row_action,
+  "record_id"  uuid,
+  "image"      jsonb,
+  "verdict"    text
+);
+
+grant usage on type "private"."judged_record" to "postgres";
+
+-- schemas/private/types/order_row.sql
+
+create type "private"."order_row" as (
+  "order_number"       text,
+  "line_number"        integer,
+  "customer_id"        uuid,
+  "ordered_on"         date,
+  "requested_on"       date,
+  "status"             text,
+  "currency"           text,
+  "shipping_cost"      numeric(12,2),
+  "customer_reference" text,
+  "notes"              text,
+  "product_id"         uuid,
+  "quantity"           numeric(12,3),
+  "unit_price"         numeric(12,2),
+  "discount_percent"   numeric(5,2)
+);
+
+grant usage on type "private"."order_row" to "postgres";
 
 -- schemas/private/types/planned_field.sql
 
@@ -5995,6 +7532,36 @@ create type "private"."refused_row" as (
 );
 
 grant usage on type "private"."refused_row" to "postgres";
+
+-- schemas/private/types/reversal_fate.sql
+
+create type "private"."reversal_fate" as (
+  "row_number" integer,
+  "verdict"    text,
+  "reason"     text
+);
+
+grant usage on type "private"."reversal_fate" to "postgres";
+
+-- schemas/private/types/route_row.sql
+
+create type "private"."route_row" as (
+  "route_number"      text,
+  "stop_number"       integer,
+  "start_location_id" uuid,
+  "scheduled_on"      date,
+  "departs_at"        time without time zone,
+  "driver"            text,
+  "vehicle"           text,
+  "status"            text,
+  "customer_id"       uuid,
+  "arrives_from"      time without time zone,
+  "arrives_until"     time without time zone,
+  "outcome"           text,
+  "instructions"      text
+);
+
+grant usage on type "private"."route_row" to "postgres";
 
 -- schemas/private/types/row_action.sql
 
@@ -6243,7 +7810,7 @@ begin
 end;
 $function$;
 
-comment on function "public"."list_import_rows"(uuid, text, integer, integer) is 'The fate of rows, in their order: pending, validated, failed, skipped, inserted, updated, unchanged or deleted, with the key, the record''s id (of rows acted upon), the row as it was sent, and its issues. status picks one; the next page begins after the last row_number; page_size at most 1000. Errors: 22023, PT404.';
+comment on function "public"."list_import_rows"(uuid, text, integer, integer) is 'The fate of rows, in their order: pending, validated, failed, skipped, inserted, updated, unchanged, deleted or undone, with the key, the record''s id (of rows acted upon), the row as it was sent, and its issues. status picks one; the next page begins after the last row_number; page_size at most 1000. Errors: 22023, PT404.';
 
 revoke all on function "public"."list_import_rows"(uuid, text, integer, integer) from public;
 
@@ -6328,6 +7895,80 @@ revoke all on function "public"."list_settings"(uuid) from public;
 
 grant execute on function "public"."list_settings"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/pause_import.sql
+
+create or replace function public.pause_import (
+  import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.find_import(pause_import.import_id);
+  perform private.pause_import(pause_import.import_id);
+  return private.describe_import(pause_import.import_id);
+end;
+$function$;
+
+comment on function "public"."pause_import"(uuid) is 'Stops the job of an import where it is, until resume_import: tasks in flight end, the others wait. It counts no more as a running job of the organization. Returns the import''s document. Errors: 42501, PT404, PT409 (nothing runs, or it is ending).';
+
+revoke all on function "public"."pause_import"(uuid) from public;
+
+grant execute on function "public"."pause_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/resume_import.sql
+
+create or replace function public.resume_import (
+  import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.find_import(resume_import.import_id);
+  perform private.resume_import(resume_import.import_id);
+  return private.describe_import(resume_import.import_id);
+end;
+$function$;
+
+comment on function "public"."resume_import"(uuid) is 'Lets a paused import go on; its job queues where the organization runs as many as it may. Returns the import''s document. Errors: 42501, PT404, PT409 (not paused).';
+
+revoke all on function "public"."resume_import"(uuid) from public;
+
+grant execute on function "public"."resume_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/retry_import.sql
+
+create or replace function public.retry_import (
+  import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job_type text;
+begin
+  perform private.find_import(retry_import.import_id);
+  select j.job_type into v_job_type
+  from public.scheduled_jobs as j
+  where j.batch_id = retry_import.import_id
+  order by j.created_at desc
+  limit 1;
+
+  perform private.start_import_job(coalesce(v_job_type, 'validate'), retry_import.import_id, '{"retry": true}', null);
+  return private.describe_import(retry_import.import_id);
+end;
+$function$;
+
+comment on function "public"."retry_import"(uuid) is 'Tries the tasks again for which a failed import was given up, and those after them, with the caller''s rights; what was done stays and its counts go on. Returns the import''s document, with the new job. Errors: 42501, PT404, PT409 (nothing to try again).';
+
+revoke all on function "public"."retry_import"(uuid) from public;
+
+grant execute on function "public"."retry_import"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/set_import_mapping.sql
 
 create or replace function public.set_import_mapping (
@@ -6409,6 +8050,27 @@ comment on function "public"."suggest_import_mapping"(uuid) is 'Which column pro
 revoke all on function "public"."suggest_import_mapping"(uuid) from public;
 
 grant execute on function "public"."suggest_import_mapping"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/undo_import.sql
+
+create or replace function public.undo_import (
+  import_id       uuid,
+  dry_run         boolean default false,
+  idempotency_key text    default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.start_import_job('undo', undo_import.import_id,
+    jsonb_build_object('dry_run', coalesce(undo_import.dry_run, false)), undo_import.idempotency_key);
+$function$;
+
+comment on function "public"."undo_import"(uuid, boolean, text) is 'Takes back what an import did, in the background, with the caller''s rights: inserted records are deleted, updated ones get their former values, deleted ones return with their ids. A record that somebody changed since, that others refer to, or that the caller may not write, is kept. Returns the job; its result, also with dry_run, which changes nothing: { reversed, changed, missing, referenced, denied, refused } records. Errors: 42501, PT404, PT409 (state, nothing to undo).';
+
+revoke all on function "public"."undo_import"(uuid, boolean, text) from public;
+
+grant execute on function "public"."undo_import"(uuid, boolean, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/update_import_session_access.sql
 
@@ -6555,6 +8217,164 @@ revoke all on schema "public" from "service_role";
 
 grant usage on schema "public" to "service_role";
 
+-- schemas/public/tables/contacts.sql
+
+create table "public"."contacts" (
+  "id"          uuid                     not null default gen_random_uuid(),
+  "org_id"      uuid                     not null,
+  "external_id" text                     not null,
+  "customer_id" uuid                     not null,
+  "first_name"  text,
+  "last_name"   text                     not null,
+  "job_title"   text,
+  "email"       text,
+  "phone"       text,
+  "is_primary"  boolean                  not null default false,
+  "notes"       text,
+  "created_at"  timestamp with time zone not null default now(),
+  "updated_at"  timestamp with time zone not null default now(),
+  constraint "contacts_external_id_check" check ((length(external_id) <= 100)),
+  constraint "contacts_first_name_check" check ((length(first_name) <= 100)),
+  constraint "contacts_last_name_check" check ((length(last_name) <= 100)),
+  constraint "contacts_org_id_external_id_key" unique (org_id, external_id),
+  constraint "contacts_pkey" primary key (id),
+  constraint "contacts_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "contacts_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."contacts"
+  enable row level security;
+
+create index contacts_customer_id_idx on public.contacts using btree (org_id, customer_id);
+
+create trigger _100_touch_updated_at
+  before update on public.contacts
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "contacts_delete_admin" on "public"."contacts"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "contacts_insert_member" on "public"."contacts"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "contacts_select_viewer" on "public"."contacts"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "contacts_update_member" on "public"."contacts"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."contacts"."external_id" is 'The contact''s number in the organization''s own books: the key of imports.';
+
+comment on table "public"."contacts" is 'Whom one talks to at a customer.';
+
+revoke all ("customer_id") on table "public"."contacts" from "authenticated";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."contacts" to "authenticated";
+
+revoke all ("email") on table "public"."contacts" from "authenticated";
+
+grant insert ("email"), update ("email") on table "public"."contacts" to "authenticated";
+
+revoke all ("external_id") on table "public"."contacts" from "authenticated";
+
+grant insert ("external_id"), update ("external_id") on table "public"."contacts" to "authenticated";
+
+revoke all ("first_name") on table "public"."contacts" from "authenticated";
+
+grant insert ("first_name"), update ("first_name") on table "public"."contacts" to "authenticated";
+
+revoke all ("id") on table "public"."contacts" from "authenticated";
+
+grant insert ("id") on table "public"."contacts" to "authenticated";
+
+revoke all ("is_primary") on table "public"."contacts" from "authenticated";
+
+grant insert ("is_primary"), update ("is_primary") on table "public"."contacts" to "authenticated";
+
+revoke all ("job_title") on table "public"."contacts" from "authenticated";
+
+grant insert ("job_title"), update ("job_title") on table "public"."contacts" to "authenticated";
+
+revoke all ("last_name") on table "public"."contacts" from "authenticated";
+
+grant insert ("last_name"), update ("last_name") on table "public"."contacts" to "authenticated";
+
+revoke all ("notes") on table "public"."contacts" from "authenticated";
+
+grant insert ("notes"), update ("notes") on table "public"."contacts" to "authenticated";
+
+revoke all ("org_id") on table "public"."contacts" from "authenticated";
+
+grant insert ("org_id") on table "public"."contacts" to "authenticated";
+
+revoke all ("phone") on table "public"."contacts" from "authenticated";
+
+grant insert ("phone"), update ("phone") on table "public"."contacts" to "authenticated";
+
+revoke all on table "public"."contacts" from "authenticated";
+
+grant delete, select on table "public"."contacts" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."contacts" to "postgres";
+
+revoke all ("customer_id") on table "public"."contacts" from "service_role";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."contacts" to "service_role";
+
+revoke all ("email") on table "public"."contacts" from "service_role";
+
+grant insert ("email"), update ("email") on table "public"."contacts" to "service_role";
+
+revoke all ("external_id") on table "public"."contacts" from "service_role";
+
+grant insert ("external_id"), update ("external_id") on table "public"."contacts" to "service_role";
+
+revoke all ("first_name") on table "public"."contacts" from "service_role";
+
+grant insert ("first_name"), update ("first_name") on table "public"."contacts" to "service_role";
+
+revoke all ("id") on table "public"."contacts" from "service_role";
+
+grant insert ("id") on table "public"."contacts" to "service_role";
+
+revoke all ("is_primary") on table "public"."contacts" from "service_role";
+
+grant insert ("is_primary"), update ("is_primary") on table "public"."contacts" to "service_role";
+
+revoke all ("job_title") on table "public"."contacts" from "service_role";
+
+grant insert ("job_title"), update ("job_title") on table "public"."contacts" to "service_role";
+
+revoke all ("last_name") on table "public"."contacts" from "service_role";
+
+grant insert ("last_name"), update ("last_name") on table "public"."contacts" to "service_role";
+
+revoke all ("notes") on table "public"."contacts" from "service_role";
+
+grant insert ("notes"), update ("notes") on table "public"."contacts" to "service_role";
+
+revoke all ("org_id") on table "public"."contacts" from "service_role";
+
+grant insert ("org_id") on table "public"."contacts" to "service_role";
+
+revoke all ("phone") on table "public"."contacts" from "service_role";
+
+grant insert ("phone"), update ("phone") on table "public"."contacts" to "service_role";
+
+revoke all on table "public"."contacts" from "service_role";
+
+grant delete, select on table "public"."contacts" to "service_role";
+
 -- schemas/public/tables/customers.sql
 
 create table "public"."customers" (
@@ -6568,6 +8388,7 @@ create table "public"."customers" (
   "postal_code"  text,
   "city"         text,
   "country"      text,
+  "segment"      text,
   "credit_limit" numeric(12,2),
   "signup_date"  date,
   "is_active"    boolean                  not null default true,
@@ -6579,7 +8400,9 @@ create table "public"."customers" (
   constraint "customers_external_id_check" check ((length(external_id) <= 100)),
   constraint "customers_name_check" check ((length(name) <= 200)),
   constraint "customers_org_id_external_id_key" unique (org_id, external_id),
+  constraint "customers_org_id_id_key" unique (org_id, id),
   constraint "customers_pkey" primary key (id),
+  constraint "customers_segment_check" check ((segment = ANY (ARRAY['key_account'::text, 'regular'::text, 'small'::text]))),
   constraint "customers_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
 );
 
@@ -6616,6 +8439,8 @@ comment on column "public"."customers"."country" is 'ISO 3166-1 alpha-2, upper c
 
 comment on column "public"."customers"."external_id" is 'The customer''s number in the organization''s own books: the key of imports.';
 
+comment on column "public"."customers"."segment" is 'How the organization treats them: key_account, regular or small.';
+
 comment on table "public"."customers" is 'Whom an organization sells to.';
 
 revoke all ("city") on table "public"."customers" from "authenticated";
@@ -6637,6 +8462,10 @@ grant insert ("email"), update ("email") on table "public"."customers" to "authe
 revoke all ("external_id") on table "public"."customers" from "authenticated";
 
 grant insert ("external_id"), update ("external_id") on table "public"."customers" to "authenticated";
+
+revoke all ("id") on table "public"."customers" from "authenticated";
+
+grant insert ("id") on table "public"."customers" to "authenticated";
 
 revoke all ("is_active") on table "public"."customers" from "authenticated";
 
@@ -6661,6 +8490,10 @@ grant insert ("phone"), update ("phone") on table "public"."customers" to "authe
 revoke all ("postal_code") on table "public"."customers" from "authenticated";
 
 grant insert ("postal_code"), update ("postal_code") on table "public"."customers" to "authenticated";
+
+revoke all ("segment") on table "public"."customers" from "authenticated";
+
+grant insert ("segment"), update ("segment") on table "public"."customers" to "authenticated";
 
 revoke all ("signup_date") on table "public"."customers" from "authenticated";
 
@@ -6696,6 +8529,10 @@ revoke all ("external_id") on table "public"."customers" from "service_role";
 
 grant insert ("external_id"), update ("external_id") on table "public"."customers" to "service_role";
 
+revoke all ("id") on table "public"."customers" from "service_role";
+
+grant insert ("id") on table "public"."customers" to "service_role";
+
 revoke all ("is_active") on table "public"."customers" from "service_role";
 
 grant insert ("is_active"), update ("is_active") on table "public"."customers" to "service_role";
@@ -6719,6 +8556,10 @@ grant insert ("phone"), update ("phone") on table "public"."customers" to "servi
 revoke all ("postal_code") on table "public"."customers" from "service_role";
 
 grant insert ("postal_code"), update ("postal_code") on table "public"."customers" to "service_role";
+
+revoke all ("segment") on table "public"."customers" from "service_role";
+
+grant insert ("segment"), update ("segment") on table "public"."customers" to "service_role";
 
 revoke all ("signup_date") on table "public"."customers" from "service_role";
 
@@ -6849,6 +8690,296 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."datasets" from "service_role";
 
 grant select on table "public"."datasets" to "service_role";
+
+-- schemas/public/tables/delivery_routes.sql
+
+create table "public"."delivery_routes" (
+  "id"                uuid                     not null default gen_random_uuid(),
+  "org_id"            uuid                     not null,
+  "route_number"      text                     not null,
+  "start_location_id" uuid                     not null,
+  "scheduled_on"      date                     not null,
+  "departs_at"        time without time zone,
+  "driver"            text,
+  "vehicle"           text,
+  "status"            text                     not null default 'planned'::text,
+  "created_at"        timestamp with time zone not null default now(),
+  "updated_at"        timestamp with time zone not null default now(),
+  constraint "delivery_routes_driver_check" check ((length(driver) <= 200)),
+  constraint "delivery_routes_org_id_id_key" unique (org_id, id),
+  constraint "delivery_routes_org_id_route_number_key" unique (org_id, route_number),
+  constraint "delivery_routes_pkey" primary key (id),
+  constraint "delivery_routes_route_number_check" check ((length(route_number) <= 100)),
+  constraint "delivery_routes_status_check" check ((status = ANY (ARRAY['planned'::text, 'under_way'::text, 'completed'::text, 'cancelled'::text]))),
+  constraint "delivery_routes_vehicle_check" check ((length(vehicle) <= 100)),
+  constraint "delivery_routes_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "delivery_routes_start_location_id_fkey" foreign key (org_id, start_location_id) references public.warehouse_locations(org_id, id)
+);
+
+alter table "public"."delivery_routes"
+  enable row level security;
+
+create index delivery_routes_start_location_id_idx on public.delivery_routes using btree (org_id, start_location_id);
+
+create trigger _100_touch_updated_at
+  before update on public.delivery_routes
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "delivery_routes_delete_admin" on "public"."delivery_routes"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "delivery_routes_insert_member" on "public"."delivery_routes"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "delivery_routes_select_viewer" on "public"."delivery_routes"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "delivery_routes_update_member" on "public"."delivery_routes"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."delivery_routes"."departs_at" is 'Time of day where the route starts, as the times of its stops.';
+
+comment on column "public"."delivery_routes"."route_number" is 'The route''s number: the key of imports.';
+
+comment on table "public"."delivery_routes" is 'A vehicle''s way to customers on a day. The stops are in delivery_stops.';
+
+revoke all ("departs_at") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("departs_at"), update ("departs_at") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("driver") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("driver"), update ("driver") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("id") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("id") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("org_id") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("org_id") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("route_number") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("route_number"), update ("route_number") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("scheduled_on") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("scheduled_on"), update ("scheduled_on") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("start_location_id") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("start_location_id"), update ("start_location_id") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("status") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("status"), update ("status") on table "public"."delivery_routes" to "authenticated";
+
+revoke all ("vehicle") on table "public"."delivery_routes" from "authenticated";
+
+grant insert ("vehicle"), update ("vehicle") on table "public"."delivery_routes" to "authenticated";
+
+revoke all on table "public"."delivery_routes" from "authenticated";
+
+grant delete, select on table "public"."delivery_routes" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."delivery_routes" to "postgres";
+
+revoke all ("departs_at") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("departs_at"), update ("departs_at") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("driver") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("driver"), update ("driver") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("id") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("id") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("org_id") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("org_id") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("route_number") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("route_number"), update ("route_number") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("scheduled_on") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("scheduled_on"), update ("scheduled_on") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("start_location_id") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("start_location_id"), update ("start_location_id") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("status") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("status"), update ("status") on table "public"."delivery_routes" to "service_role";
+
+revoke all ("vehicle") on table "public"."delivery_routes" from "service_role";
+
+grant insert ("vehicle"), update ("vehicle") on table "public"."delivery_routes" to "service_role";
+
+revoke all on table "public"."delivery_routes" from "service_role";
+
+grant delete, select on table "public"."delivery_routes" to "service_role";
+
+-- schemas/public/tables/delivery_stops.sql
+
+create table "public"."delivery_stops" (
+  "id"            uuid                     not null default gen_random_uuid(),
+  "org_id"        uuid                     not null,
+  "route_id"      uuid                     not null,
+  "stop_number"   integer                  not null,
+  "customer_id"   uuid                     not null,
+  "arrives_from"  time without time zone,
+  "arrives_until" time without time zone,
+  "outcome"       text,
+  "instructions"  text,
+  "created_at"    timestamp with time zone not null default now(),
+  "updated_at"    timestamp with time zone not null default now(),
+  constraint "delivery_stops_arrives_until_check" check ((arrives_until >= arrives_from)),
+  constraint "delivery_stops_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "delivery_stops_instructions_check" check ((length(instructions) <= 1000)),
+  constraint "delivery_stops_org_id_route_id_stop_number_key" unique (org_id, route_id, stop_number),
+  constraint "delivery_stops_outcome_check" check ((outcome = ANY (ARRAY['delivered'::text, 'absent'::text, 'refused'::text]))),
+  constraint "delivery_stops_pkey" primary key (id),
+  constraint "delivery_stops_route_id_fkey" foreign key (org_id, route_id) references public.delivery_routes(org_id, id) on delete cascade,
+  constraint "delivery_stops_stop_number_check" check ((stop_number >= 1)),
+  constraint "delivery_stops_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."delivery_stops"
+  enable row level security;
+
+create index delivery_stops_customer_id_idx on public.delivery_stops using btree (org_id, customer_id);
+
+create trigger _100_touch_updated_at
+  before update on public.delivery_stops
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "delivery_stops_delete_member" on "public"."delivery_stops"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))));
+
+create policy "delivery_stops_insert_member" on "public"."delivery_stops"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "delivery_stops_select_viewer" on "public"."delivery_stops"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "delivery_stops_update_member" on "public"."delivery_stops"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."delivery_stops"."arrives_from" is 'When the customer expects it, from this time of day until arrives_until.';
+
+comment on column "public"."delivery_stops"."outcome" is 'delivered, absent or refused; null as long as nobody has been there.';
+
+comment on column "public"."delivery_stops"."stop_number" is 'Counts within the route; with the route''s number the key of imports.';
+
+comment on table "public"."delivery_stops" is 'The stops of delivery routes, each at a customer''s.';
+
+revoke all ("arrives_from") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("arrives_from"), update ("arrives_from") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("arrives_until") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("arrives_until"), update ("arrives_until") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("customer_id") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("id") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("id") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("instructions") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("instructions"), update ("instructions") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("org_id") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("org_id") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("outcome") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("outcome"), update ("outcome") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("route_id") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("route_id") on table "public"."delivery_stops" to "authenticated";
+
+revoke all ("stop_number") on table "public"."delivery_stops" from "authenticated";
+
+grant insert ("stop_number"), update ("stop_number") on table "public"."delivery_stops" to "authenticated";
+
+revoke all on table "public"."delivery_stops" from "authenticated";
+
+grant delete, select on table "public"."delivery_stops" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."delivery_stops" to "postgres";
+
+revoke all ("arrives_from") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("arrives_from"), update ("arrives_from") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("arrives_until") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("arrives_until"), update ("arrives_until") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("customer_id") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("id") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("id") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("instructions") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("instructions"), update ("instructions") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("org_id") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("org_id") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("outcome") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("outcome"), update ("outcome") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("route_id") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("route_id") on table "public"."delivery_stops" to "service_role";
+
+revoke all ("stop_number") on table "public"."delivery_stops" from "service_role";
+
+grant insert ("stop_number"), update ("stop_number") on table "public"."delivery_stops" to "service_role";
+
+revoke all on table "public"."delivery_stops" from "service_role";
+
+grant delete, select on table "public"."delivery_stops" to "service_role";
 
 -- schemas/public/tables/import_batches.sql
 
@@ -7105,6 +9236,762 @@ revoke all on table "public"."import_sets" from "service_role";
 
 grant select on table "public"."import_sets" to "service_role";
 
+-- schemas/public/tables/inventory_levels.sql
+
+create table "public"."inventory_levels" (
+  "id"            uuid                     not null default gen_random_uuid(),
+  "org_id"        uuid                     not null,
+  "product_id"    uuid                     not null,
+  "location_id"   uuid                     not null,
+  "quantity"      numeric(14,3)            not null,
+  "reserved"      numeric(14,3)            not null default 0,
+  "reorder_level" numeric(14,3),
+  "counted_on"    date,
+  "created_at"    timestamp with time zone not null default now(),
+  "updated_at"    timestamp with time zone not null default now(),
+  constraint "inventory_levels_org_id_product_id_location_id_key" unique (org_id, product_id, location_id),
+  constraint "inventory_levels_pkey" primary key (id),
+  constraint "inventory_levels_reorder_level_check" check ((reorder_level >= (0)::numeric)),
+  constraint "inventory_levels_reserved_check" check ((reserved >= (0)::numeric)),
+  constraint "inventory_levels_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "inventory_levels_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id),
+  constraint "inventory_levels_location_id_fkey" foreign key (org_id, location_id) references public.warehouse_locations(org_id, id)
+);
+
+alter table "public"."inventory_levels"
+  enable row level security;
+
+alter table "public"."inventory_levels"
+  add column "available" numeric generated always as ((quantity - reserved)) stored not null;
+
+create index inventory_levels_location_id_idx on public.inventory_levels using btree (org_id, location_id);
+
+create trigger _100_touch_updated_at
+  before update on public.inventory_levels
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "inventory_levels_delete_admin" on "public"."inventory_levels"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "inventory_levels_insert_member" on "public"."inventory_levels"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "inventory_levels_select_viewer" on "public"."inventory_levels"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "inventory_levels_update_member" on "public"."inventory_levels"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."inventory_levels"."available" is 'On hand and not reserved. Computed.';
+
+comment on column "public"."inventory_levels"."quantity" is 'On hand; below zero where more was taken than had been booked in.';
+
+comment on table "public"."inventory_levels" is 'How much of a product there is at a location. Product and location are the key of imports.';
+
+revoke all ("counted_on") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("counted_on"), update ("counted_on") on table "public"."inventory_levels" to "authenticated";
+
+revoke all ("id") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("id") on table "public"."inventory_levels" to "authenticated";
+
+revoke all ("location_id") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("location_id"), update ("location_id") on table "public"."inventory_levels" to "authenticated";
+
+revoke all ("org_id") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("org_id") on table "public"."inventory_levels" to "authenticated";
+
+revoke all ("product_id") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("product_id"), update ("product_id") on table "public"."inventory_levels" to "authenticated";
+
+revoke all ("quantity") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("quantity"), update ("quantity") on table "public"."inventory_levels" to "authenticated";
+
+revoke all ("reorder_level") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("reorder_level"), update ("reorder_level") on table "public"."inventory_levels" to "authenticated";
+
+revoke all ("reserved") on table "public"."inventory_levels" from "authenticated";
+
+grant insert ("reserved"), update ("reserved") on table "public"."inventory_levels" to "authenticated";
+
+revoke all on table "public"."inventory_levels" from "authenticated";
+
+grant delete, select on table "public"."inventory_levels" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."inventory_levels" to "postgres";
+
+revoke all ("counted_on") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("counted_on"), update ("counted_on") on table "public"."inventory_levels" to "service_role";
+
+revoke all ("id") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("id") on table "public"."inventory_levels" to "service_role";
+
+revoke all ("location_id") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("location_id"), update ("location_id") on table "public"."inventory_levels" to "service_role";
+
+revoke all ("org_id") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("org_id") on table "public"."inventory_levels" to "service_role";
+
+revoke all ("product_id") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("product_id"), update ("product_id") on table "public"."inventory_levels" to "service_role";
+
+revoke all ("quantity") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("quantity"), update ("quantity") on table "public"."inventory_levels" to "service_role";
+
+revoke all ("reorder_level") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("reorder_level"), update ("reorder_level") on table "public"."inventory_levels" to "service_role";
+
+revoke all ("reserved") on table "public"."inventory_levels" from "service_role";
+
+grant insert ("reserved"), update ("reserved") on table "public"."inventory_levels" to "service_role";
+
+revoke all on table "public"."inventory_levels" from "service_role";
+
+grant delete, select on table "public"."inventory_levels" to "service_role";
+
+-- schemas/public/tables/invoice_lines.sql
+
+create table "public"."invoice_lines" (
+  "id"          uuid                     not null default gen_random_uuid(),
+  "org_id"      uuid                     not null,
+  "invoice_id"  uuid                     not null,
+  "line_number" integer                  not null,
+  "product_id"  uuid,
+  "description" text,
+  "quantity"    numeric(12,3)            not null,
+  "unit_price"  numeric(12,2)            not null,
+  "tax_percent" numeric(5,2),
+  "created_at"  timestamp with time zone not null default now(),
+  "updated_at"  timestamp with time zone not null default now(),
+  constraint "invoice_lines_description_check" check ((length(description) <= 500)),
+  constraint "invoice_lines_line_number_check" check ((line_number >= 1)),
+  constraint "invoice_lines_org_id_invoice_id_line_number_key" unique (org_id, invoice_id, line_number),
+  constraint "invoice_lines_pkey" primary key (id),
+  constraint "invoice_lines_quantity_check" check ((quantity > (0)::numeric)),
+  constraint "invoice_lines_subject_check" check ((num_nonnulls(product_id, description) >= 1)),
+  constraint "invoice_lines_tax_percent_check" check (((tax_percent >= (0)::numeric) AND (tax_percent <= (100)::numeric))),
+  constraint "invoice_lines_invoice_id_fkey" foreign key (org_id, invoice_id) references public.invoices(org_id, id) on delete cascade,
+  constraint "invoice_lines_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "invoice_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id)
+);
+
+alter table "public"."invoice_lines"
+  enable row level security;
+
+alter table "public"."invoice_lines"
+  add column "line_total" numeric generated always as (round((quantity * unit_price), 2)) stored not null;
+
+alter table "public"."invoice_lines"
+  add column "tax_amount" numeric generated always as (round((((quantity * unit_price) * COALESCE(tax_percent, (0)::numeric)) / (100)::numeric), 2)) stored not null;
+
+create index invoice_lines_product_id_idx on public.invoice_lines using btree (org_id, product_id);
+
+create trigger _100_touch_updated_at
+  before update on public.invoice_lines
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "invoice_lines_delete_member" on "public"."invoice_lines"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))));
+
+create policy "invoice_lines_insert_member" on "public"."invoice_lines"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "invoice_lines_select_viewer" on "public"."invoice_lines"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "invoice_lines_update_member" on "public"."invoice_lines"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."invoice_lines"."line_number" is 'Counts within the invoice; with the invoice''s number the key of imports.';
+
+comment on column "public"."invoice_lines"."line_total" is 'Quantity times price, before tax. Computed.';
+
+comment on column "public"."invoice_lines"."tax_amount" is 'The tax on it. Computed.';
+
+comment on column "public"."invoice_lines"."unit_price" is 'Before tax; below zero for what is taken off.';
+
+comment on table "public"."invoice_lines" is 'The lines of invoices: a product, or what the description says.';
+
+revoke all ("description") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("description"), update ("description") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("id") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("id") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("invoice_id") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("invoice_id") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("line_number") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("line_number"), update ("line_number") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("org_id") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("org_id") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("product_id") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("product_id"), update ("product_id") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("quantity") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("quantity"), update ("quantity") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("tax_percent") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("tax_percent"), update ("tax_percent") on table "public"."invoice_lines" to "authenticated";
+
+revoke all ("unit_price") on table "public"."invoice_lines" from "authenticated";
+
+grant insert ("unit_price"), update ("unit_price") on table "public"."invoice_lines" to "authenticated";
+
+revoke all on table "public"."invoice_lines" from "authenticated";
+
+grant delete, select on table "public"."invoice_lines" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."invoice_lines" to "postgres";
+
+revoke all ("description") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("description"), update ("description") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("id") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("id") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("invoice_id") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("invoice_id") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("line_number") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("line_number"), update ("line_number") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("org_id") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("org_id") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("product_id") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("product_id"), update ("product_id") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("quantity") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("quantity"), update ("quantity") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("tax_percent") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("tax_percent"), update ("tax_percent") on table "public"."invoice_lines" to "service_role";
+
+revoke all ("unit_price") on table "public"."invoice_lines" from "service_role";
+
+grant insert ("unit_price"), update ("unit_price") on table "public"."invoice_lines" to "service_role";
+
+revoke all on table "public"."invoice_lines" from "service_role";
+
+grant delete, select on table "public"."invoice_lines" to "service_role";
+
+-- schemas/public/tables/invoices.sql
+
+create table "public"."invoices" (
+  "id"             uuid                     not null default gen_random_uuid(),
+  "org_id"         uuid                     not null,
+  "invoice_number" text                     not null,
+  "customer_id"    uuid                     not null,
+  "order_id"       uuid,
+  "issued_on"      date                     not null,
+  "due_on"         date,
+  "status"         text                     not null default 'open'::text,
+  "currency"       text                     not null,
+  "notes"          text,
+  "created_at"     timestamp with time zone not null default now(),
+  "updated_at"     timestamp with time zone not null default now(),
+  constraint "invoices_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint "invoices_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "invoices_due_on_check" check ((due_on >= issued_on)),
+  constraint "invoices_invoice_number_check" check ((length(invoice_number) <= 100)),
+  constraint "invoices_org_id_id_key" unique (org_id, id),
+  constraint "invoices_org_id_invoice_number_key" unique (org_id, invoice_number),
+  constraint "invoices_pkey" primary key (id),
+  constraint "invoices_status_check" check ((status = ANY (ARRAY['draft'::text, 'open'::text, 'paid'::text, 'overdue'::text, 'cancelled'::text]))),
+  constraint "invoices_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id),
+  constraint "invoices_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."invoices"
+  enable row level security;
+
+create index invoices_customer_id_idx on public.invoices using btree (org_id, customer_id);
+
+create index invoices_order_id_idx on public.invoices using btree (org_id, order_id);
+
+create trigger _100_touch_updated_at
+  before update on public.invoices
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "invoices_delete_admin" on "public"."invoices"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "invoices_insert_member" on "public"."invoices"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "invoices_select_viewer" on "public"."invoices"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "invoices_update_member" on "public"."invoices"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."invoices"."currency" is 'ISO 4217, upper case; of the lines too.';
+
+comment on column "public"."invoices"."invoice_number" is 'The invoice''s number: the key of imports.';
+
+comment on column "public"."invoices"."order_id" is 'The order that it is for, where it is for one.';
+
+comment on table "public"."invoices" is 'What a customer is to pay. The lines are in invoice_lines.';
+
+revoke all ("currency") on table "public"."invoices" from "authenticated";
+
+grant insert ("currency"), update ("currency") on table "public"."invoices" to "authenticated";
+
+revoke all ("customer_id") on table "public"."invoices" from "authenticated";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."invoices" to "authenticated";
+
+revoke all ("due_on") on table "public"."invoices" from "authenticated";
+
+grant insert ("due_on"), update ("due_on") on table "public"."invoices" to "authenticated";
+
+revoke all ("id") on table "public"."invoices" from "authenticated";
+
+grant insert ("id") on table "public"."invoices" to "authenticated";
+
+revoke all ("invoice_number") on table "public"."invoices" from "authenticated";
+
+grant insert ("invoice_number"), update ("invoice_number") on table "public"."invoices" to "authenticated";
+
+revoke all ("issued_on") on table "public"."invoices" from "authenticated";
+
+grant insert ("issued_on"), update ("issued_on") on table "public"."invoices" to "authenticated";
+
+revoke all ("notes") on table "public"."invoices" from "authenticated";
+
+grant insert ("notes"), update ("notes") on table "public"."invoices" to "authenticated";
+
+revoke all ("order_id") on table "public"."invoices" from "authenticated";
+
+grant insert ("order_id"), update ("order_id") on table "public"."invoices" to "authenticated";
+
+revoke all ("org_id") on table "public"."invoices" from "authenticated";
+
+grant insert ("org_id") on table "public"."invoices" to "authenticated";
+
+revoke all ("status") on table "public"."invoices" from "authenticated";
+
+grant insert ("status"), update ("status") on table "public"."invoices" to "authenticated";
+
+revoke all on table "public"."invoices" from "authenticated";
+
+grant delete, select on table "public"."invoices" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."invoices" to "postgres";
+
+revoke all ("currency") on table "public"."invoices" from "service_role";
+
+grant insert ("currency"), update ("currency") on table "public"."invoices" to "service_role";
+
+revoke all ("customer_id") on table "public"."invoices" from "service_role";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."invoices" to "service_role";
+
+revoke all ("due_on") on table "public"."invoices" from "service_role";
+
+grant insert ("due_on"), update ("due_on") on table "public"."invoices" to "service_role";
+
+revoke all ("id") on table "public"."invoices" from "service_role";
+
+grant insert ("id") on table "public"."invoices" to "service_role";
+
+revoke all ("invoice_number") on table "public"."invoices" from "service_role";
+
+grant insert ("invoice_number"), update ("invoice_number") on table "public"."invoices" to "service_role";
+
+revoke all ("issued_on") on table "public"."invoices" from "service_role";
+
+grant insert ("issued_on"), update ("issued_on") on table "public"."invoices" to "service_role";
+
+revoke all ("notes") on table "public"."invoices" from "service_role";
+
+grant insert ("notes"), update ("notes") on table "public"."invoices" to "service_role";
+
+revoke all ("order_id") on table "public"."invoices" from "service_role";
+
+grant insert ("order_id"), update ("order_id") on table "public"."invoices" to "service_role";
+
+revoke all ("org_id") on table "public"."invoices" from "service_role";
+
+grant insert ("org_id") on table "public"."invoices" to "service_role";
+
+revoke all ("status") on table "public"."invoices" from "service_role";
+
+grant insert ("status"), update ("status") on table "public"."invoices" to "service_role";
+
+revoke all on table "public"."invoices" from "service_role";
+
+grant delete, select on table "public"."invoices" to "service_role";
+
+-- schemas/public/tables/order_lines.sql
+
+create table "public"."order_lines" (
+  "id"               uuid                     not null default gen_random_uuid(),
+  "org_id"           uuid                     not null,
+  "order_id"         uuid                     not null,
+  "line_number"      integer                  not null,
+  "product_id"       uuid                     not null,
+  "quantity"         numeric(12,3)            not null,
+  "unit_price"       numeric(12,2)            not null,
+  "discount_percent" numeric(5,2),
+  "created_at"       timestamp with time zone not null default now(),
+  "updated_at"       timestamp with time zone not null default now(),
+  constraint "order_lines_discount_percent_check" check (((discount_percent >= (0)::numeric) AND (discount_percent <= (100)::numeric))),
+  constraint "order_lines_line_number_check" check ((line_number >= 1)),
+  constraint "order_lines_org_id_order_id_line_number_key" unique (org_id, order_id, line_number),
+  constraint "order_lines_pkey" primary key (id),
+  constraint "order_lines_quantity_check" check ((quantity > (0)::numeric)),
+  constraint "order_lines_unit_price_check" check ((unit_price >= (0)::numeric)),
+  constraint "order_lines_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id) on delete cascade,
+  constraint "order_lines_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "order_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id)
+);
+
+alter table "public"."order_lines"
+  enable row level security;
+
+alter table "public"."order_lines"
+  add column "line_total" numeric generated always as (round(((quantity * unit_price) * ((1)::numeric - (COALESCE(discount_percent, (0)::numeric) / (100)::numeric))), 2)) stored
+    not null;
+
+create index order_lines_product_id_idx on public.order_lines using btree (org_id, product_id);
+
+create trigger _100_touch_updated_at
+  before update on public.order_lines
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "order_lines_delete_member" on "public"."order_lines"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))));
+
+create policy "order_lines_insert_member" on "public"."order_lines"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "order_lines_select_viewer" on "public"."order_lines"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "order_lines_update_member" on "public"."order_lines"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."order_lines"."line_number" is 'Counts within the order; with the order''s number the key of imports.';
+
+comment on column "public"."order_lines"."line_total" is 'Quantity times price, less the discount. Computed.';
+
+comment on table "public"."order_lines" is 'The lines of orders.';
+
+revoke all ("discount_percent") on table "public"."order_lines" from "authenticated";
+
+grant insert ("discount_percent"), update ("discount_percent") on table "public"."order_lines" to "authenticated";
+
+revoke all ("id") on table "public"."order_lines" from "authenticated";
+
+grant insert ("id") on table "public"."order_lines" to "authenticated";
+
+revoke all ("line_number") on table "public"."order_lines" from "authenticated";
+
+grant insert ("line_number"), update ("line_number") on table "public"."order_lines" to "authenticated";
+
+revoke all ("order_id") on table "public"."order_lines" from "authenticated";
+
+grant insert ("order_id") on table "public"."order_lines" to "authenticated";
+
+revoke all ("org_id") on table "public"."order_lines" from "authenticated";
+
+grant insert ("org_id") on table "public"."order_lines" to "authenticated";
+
+revoke all ("product_id") on table "public"."order_lines" from "authenticated";
+
+grant insert ("product_id"), update ("product_id") on table "public"."order_lines" to "authenticated";
+
+revoke all ("quantity") on table "public"."order_lines" from "authenticated";
+
+grant insert ("quantity"), update ("quantity") on table "public"."order_lines" to "authenticated";
+
+revoke all ("unit_price") on table "public"."order_lines" from "authenticated";
+
+grant insert ("unit_price"), update ("unit_price") on table "public"."order_lines" to "authenticated";
+
+revoke all on table "public"."order_lines" from "authenticated";
+
+grant delete, select on table "public"."order_lines" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."order_lines" to "postgres";
+
+revoke all ("discount_percent") on table "public"."order_lines" from "service_role";
+
+grant insert ("discount_percent"), update ("discount_percent") on table "public"."order_lines" to "service_role";
+
+revoke all ("id") on table "public"."order_lines" from "service_role";
+
+grant insert ("id") on table "public"."order_lines" to "service_role";
+
+revoke all ("line_number") on table "public"."order_lines" from "service_role";
+
+grant insert ("line_number"), update ("line_number") on table "public"."order_lines" to "service_role";
+
+revoke all ("order_id") on table "public"."order_lines" from "service_role";
+
+grant insert ("order_id") on table "public"."order_lines" to "service_role";
+
+revoke all ("org_id") on table "public"."order_lines" from "service_role";
+
+grant insert ("org_id") on table "public"."order_lines" to "service_role";
+
+revoke all ("product_id") on table "public"."order_lines" from "service_role";
+
+grant insert ("product_id"), update ("product_id") on table "public"."order_lines" to "service_role";
+
+revoke all ("quantity") on table "public"."order_lines" from "service_role";
+
+grant insert ("quantity"), update ("quantity") on table "public"."order_lines" to "service_role";
+
+revoke all ("unit_price") on table "public"."order_lines" from "service_role";
+
+grant insert ("unit_price"), update ("unit_price") on table "public"."order_lines" to "service_role";
+
+revoke all on table "public"."order_lines" from "service_role";
+
+grant delete, select on table "public"."order_lines" to "service_role";
+
+-- schemas/public/tables/orders.sql
+
+create table "public"."orders" (
+  "id"                 uuid                     not null default gen_random_uuid(),
+  "org_id"             uuid                     not null,
+  "order_number"       text                     not null,
+  "customer_id"        uuid                     not null,
+  "ordered_on"         date                     not null,
+  "requested_on"       date,
+  "status"             text                     not null default 'open'::text,
+  "currency"           text                     not null,
+  "shipping_cost"      numeric(12,2),
+  "customer_reference" text,
+  "notes"              text,
+  "created_at"         timestamp with time zone not null default now(),
+  "updated_at"         timestamp with time zone not null default now(),
+  constraint "orders_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint "orders_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "orders_customer_reference_check" check ((length(customer_reference) <= 100)),
+  constraint "orders_order_number_check" check ((length(order_number) <= 100)),
+  constraint "orders_org_id_id_key" unique (org_id, id),
+  constraint "orders_org_id_order_number_key" unique (org_id, order_number),
+  constraint "orders_pkey" primary key (id),
+  constraint "orders_requested_on_check" check ((requested_on >= ordered_on)),
+  constraint "orders_shipping_cost_check" check ((shipping_cost >= (0)::numeric)),
+  constraint "orders_status_check" check ((status = ANY (ARRAY['draft'::text, 'open'::text, 'shipped'::text, 'delivered'::text, 'cancelled'::text]))),
+  constraint "orders_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."orders"
+  enable row level security;
+
+create index orders_customer_id_idx on public.orders using btree (org_id, customer_id);
+
+create trigger _100_touch_updated_at
+  before update on public.orders
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "orders_delete_admin" on "public"."orders"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "orders_insert_member" on "public"."orders"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "orders_select_viewer" on "public"."orders"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "orders_update_member" on "public"."orders"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."orders"."currency" is 'ISO 4217, upper case; of the lines too.';
+
+comment on column "public"."orders"."customer_reference" is 'The customer''s own number of the order.';
+
+comment on column "public"."orders"."order_number" is 'The order''s number: the key of imports.';
+
+comment on column "public"."orders"."requested_on" is 'The day on which the customer wants it.';
+
+comment on table "public"."orders" is 'What a customer has ordered. The lines are in order_lines.';
+
+revoke all ("currency") on table "public"."orders" from "authenticated";
+
+grant insert ("currency"), update ("currency") on table "public"."orders" to "authenticated";
+
+revoke all ("customer_id") on table "public"."orders" from "authenticated";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."orders" to "authenticated";
+
+revoke all ("customer_reference") on table "public"."orders" from "authenticated";
+
+grant insert ("customer_reference"), update ("customer_reference") on table "public"."orders" to "authenticated";
+
+revoke all ("id") on table "public"."orders" from "authenticated";
+
+grant insert ("id") on table "public"."orders" to "authenticated";
+
+revoke all ("notes") on table "public"."orders" from "authenticated";
+
+grant insert ("notes"), update ("notes") on table "public"."orders" to "authenticated";
+
+revoke all ("order_number") on table "public"."orders" from "authenticated";
+
+grant insert ("order_number"), update ("order_number") on table "public"."orders" to "authenticated";
+
+revoke all ("ordered_on") on table "public"."orders" from "authenticated";
+
+grant insert ("ordered_on"), update ("ordered_on") on table "public"."orders" to "authenticated";
+
+revoke all ("org_id") on table "public"."orders" from "authenticated";
+
+grant insert ("org_id") on table "public"."orders" to "authenticated";
+
+revoke all ("requested_on") on table "public"."orders" from "authenticated";
+
+grant insert ("requested_on"), update ("requested_on") on table "public"."orders" to "authenticated";
+
+revoke all ("shipping_cost") on table "public"."orders" from "authenticated";
+
+grant insert ("shipping_cost"), update ("shipping_cost") on table "public"."orders" to "authenticated";
+
+revoke all ("status") on table "public"."orders" from "authenticated";
+
+grant insert ("status"), update ("status") on table "public"."orders" to "authenticated";
+
+revoke all on table "public"."orders" from "authenticated";
+
+grant delete, select on table "public"."orders" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."orders" to "postgres";
+
+revoke all ("currency") on table "public"."orders" from "service_role";
+
+grant insert ("currency"), update ("currency") on table "public"."orders" to "service_role";
+
+revoke all ("customer_id") on table "public"."orders" from "service_role";
+
+grant insert ("customer_id"), update ("customer_id") on table "public"."orders" to "service_role";
+
+revoke all ("customer_reference") on table "public"."orders" from "service_role";
+
+grant insert ("customer_reference"), update ("customer_reference") on table "public"."orders" to "service_role";
+
+revoke all ("id") on table "public"."orders" from "service_role";
+
+grant insert ("id") on table "public"."orders" to "service_role";
+
+revoke all ("notes") on table "public"."orders" from "service_role";
+
+grant insert ("notes"), update ("notes") on table "public"."orders" to "service_role";
+
+revoke all ("order_number") on table "public"."orders" from "service_role";
+
+grant insert ("order_number"), update ("order_number") on table "public"."orders" to "service_role";
+
+revoke all ("ordered_on") on table "public"."orders" from "service_role";
+
+grant insert ("ordered_on"), update ("ordered_on") on table "public"."orders" to "service_role";
+
+revoke all ("org_id") on table "public"."orders" from "service_role";
+
+grant insert ("org_id") on table "public"."orders" to "service_role";
+
+revoke all ("requested_on") on table "public"."orders" from "service_role";
+
+grant insert ("requested_on"), update ("requested_on") on table "public"."orders" to "service_role";
+
+revoke all ("shipping_cost") on table "public"."orders" from "service_role";
+
+grant insert ("shipping_cost"), update ("shipping_cost") on table "public"."orders" to "service_role";
+
+revoke all ("status") on table "public"."orders" from "service_role";
+
+grant insert ("status"), update ("status") on table "public"."orders" to "service_role";
+
+revoke all on table "public"."orders" from "service_role";
+
+grant delete, select on table "public"."orders" to "service_role";
+
 -- schemas/public/tables/organization.sql
 
 create table "public"."organization" (
@@ -7155,6 +10042,174 @@ revoke all on table "public"."organization" from "service_role";
 
 grant delete, insert, select, update on table "public"."organization" to "service_role";
 
+-- schemas/public/tables/payments.sql
+
+create table "public"."payments" (
+  "id"             uuid                     not null default gen_random_uuid(),
+  "org_id"         uuid                     not null,
+  "payment_number" text                     not null,
+  "invoice_id"     uuid,
+  "order_id"       uuid,
+  "paid_on"        date                     not null,
+  "amount"         numeric(12,2)            not null,
+  "currency"       text                     not null,
+  "method"         text,
+  "bank_reference" text,
+  "notes"          text,
+  "created_at"     timestamp with time zone not null default now(),
+  "updated_at"     timestamp with time zone not null default now(),
+  constraint "payments_amount_check" check ((amount <> (0)::numeric)),
+  constraint "payments_bank_reference_check" check ((length(bank_reference) <= 140)),
+  constraint "payments_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint "payments_invoice_id_fkey" foreign key (org_id, invoice_id) references public.invoices(org_id, id),
+  constraint "payments_method_check" check ((method = ANY (ARRAY['bank_transfer'::text, 'direct_debit'::text, 'card'::text, 'cash'::text, 'other'::text]))),
+  constraint "payments_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id),
+  constraint "payments_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "payments_org_id_payment_number_key" unique (org_id, payment_number),
+  constraint "payments_payment_number_check" check ((length(payment_number) <= 100)),
+  constraint "payments_pkey" primary key (id),
+  constraint "payments_subject_check" check ((num_nonnulls(invoice_id, order_id) >= 1))
+);
+
+alter table "public"."payments"
+  enable row level security;
+
+create index payments_invoice_id_idx on public.payments using btree (org_id, invoice_id);
+
+create index payments_order_id_idx on public.payments using btree (org_id, order_id);
+
+create trigger _100_touch_updated_at
+  before update on public.payments
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "payments_delete_admin" on "public"."payments"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "payments_insert_member" on "public"."payments"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "payments_select_viewer" on "public"."payments"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "payments_update_member" on "public"."payments"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."payments"."amount" is 'Below zero for what was paid back.';
+
+comment on column "public"."payments"."currency" is 'ISO 4217, upper case.';
+
+comment on column "public"."payments"."payment_number" is 'The payment''s number in the organization''s own books: the key of imports.';
+
+comment on table "public"."payments" is 'What came in for an invoice, or for an order in advance.';
+
+revoke all ("amount") on table "public"."payments" from "authenticated";
+
+grant insert ("amount"), update ("amount") on table "public"."payments" to "authenticated";
+
+revoke all ("bank_reference") on table "public"."payments" from "authenticated";
+
+grant insert ("bank_reference"), update ("bank_reference") on table "public"."payments" to "authenticated";
+
+revoke all ("currency") on table "public"."payments" from "authenticated";
+
+grant insert ("currency"), update ("currency") on table "public"."payments" to "authenticated";
+
+revoke all ("id") on table "public"."payments" from "authenticated";
+
+grant insert ("id") on table "public"."payments" to "authenticated";
+
+revoke all ("invoice_id") on table "public"."payments" from "authenticated";
+
+grant insert ("invoice_id"), update ("invoice_id") on table "public"."payments" to "authenticated";
+
+revoke all ("method") on table "public"."payments" from "authenticated";
+
+grant insert ("method"), update ("method") on table "public"."payments" to "authenticated";
+
+revoke all ("notes") on table "public"."payments" from "authenticated";
+
+grant insert ("notes"), update ("notes") on table "public"."payments" to "authenticated";
+
+revoke all ("order_id") on table "public"."payments" from "authenticated";
+
+grant insert ("order_id"), update ("order_id") on table "public"."payments" to "authenticated";
+
+revoke all ("org_id") on table "public"."payments" from "authenticated";
+
+grant insert ("org_id") on table "public"."payments" to "authenticated";
+
+revoke all ("paid_on") on table "public"."payments" from "authenticated";
+
+grant insert ("paid_on"), update ("paid_on") on table "public"."payments" to "authenticated";
+
+revoke all ("payment_number") on table "public"."payments" from "authenticated";
+
+grant insert ("payment_number"), update ("payment_number") on table "public"."payments" to "authenticated";
+
+revoke all on table "public"."payments" from "authenticated";
+
+grant delete, select on table "public"."payments" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."payments" to "postgres";
+
+revoke all ("amount") on table "public"."payments" from "service_role";
+
+grant insert ("amount"), update ("amount") on table "public"."payments" to "service_role";
+
+revoke all ("bank_reference") on table "public"."payments" from "service_role";
+
+grant insert ("bank_reference"), update ("bank_reference") on table "public"."payments" to "service_role";
+
+revoke all ("currency") on table "public"."payments" from "service_role";
+
+grant insert ("currency"), update ("currency") on table "public"."payments" to "service_role";
+
+revoke all ("id") on table "public"."payments" from "service_role";
+
+grant insert ("id") on table "public"."payments" to "service_role";
+
+revoke all ("invoice_id") on table "public"."payments" from "service_role";
+
+grant insert ("invoice_id"), update ("invoice_id") on table "public"."payments" to "service_role";
+
+revoke all ("method") on table "public"."payments" from "service_role";
+
+grant insert ("method"), update ("method") on table "public"."payments" to "service_role";
+
+revoke all ("notes") on table "public"."payments" from "service_role";
+
+grant insert ("notes"), update ("notes") on table "public"."payments" to "service_role";
+
+revoke all ("order_id") on table "public"."payments" from "service_role";
+
+grant insert ("order_id"), update ("order_id") on table "public"."payments" to "service_role";
+
+revoke all ("org_id") on table "public"."payments" from "service_role";
+
+grant insert ("org_id") on table "public"."payments" to "service_role";
+
+revoke all ("paid_on") on table "public"."payments" from "service_role";
+
+grant insert ("paid_on"), update ("paid_on") on table "public"."payments" to "service_role";
+
+revoke all ("payment_number") on table "public"."payments" from "service_role";
+
+grant insert ("payment_number"), update ("payment_number") on table "public"."payments" to "service_role";
+
+revoke all on table "public"."payments" from "service_role";
+
+grant delete, select on table "public"."payments" to "service_role";
+
 -- schemas/public/tables/products.sql
 
 create table "public"."products" (
@@ -7176,6 +10231,7 @@ create table "public"."products" (
   constraint "products_name_check" check ((length(name) <= 200)),
   constraint "products_org_id_barcode_key" unique (org_id, barcode),
   constraint "products_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "products_org_id_id_key" unique (org_id, id),
   constraint "products_org_id_sku_key" unique (org_id, sku),
   constraint "products_pkey" primary key (id),
   constraint "products_sku_check" check ((length(sku) <= 100)),
@@ -7234,6 +10290,10 @@ revoke all ("description") on table "public"."products" from "authenticated";
 
 grant insert ("description"), update ("description") on table "public"."products" to "authenticated";
 
+revoke all ("id") on table "public"."products" from "authenticated";
+
+grant insert ("id") on table "public"."products" to "authenticated";
+
 revoke all ("is_active") on table "public"."products" from "authenticated";
 
 grant insert ("is_active"), update ("is_active") on table "public"."products" to "authenticated";
@@ -7279,6 +10339,10 @@ grant insert ("currency"), update ("currency") on table "public"."products" to "
 revoke all ("description") on table "public"."products" from "service_role";
 
 grant insert ("description"), update ("description") on table "public"."products" to "service_role";
+
+revoke all ("id") on table "public"."products" from "service_role";
+
+grant insert ("id") on table "public"."products" to "service_role";
 
 revoke all ("is_active") on table "public"."products" from "service_role";
 
@@ -7447,7 +10511,7 @@ create trigger _100_take_actor
 create trigger _200_resolve_import
   before insert on public.scheduled_jobs
   for each row
-  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text])))
+  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text, 'undo'::text])))
   execute function private.tg_scheduled_jobs__resolve_import();
 
 create trigger _300_guard_identity
@@ -7471,15 +10535,15 @@ create trigger _500_report_progress
 create trigger _600_start_import_job
   after insert on public.scheduled_jobs
   for each row
-  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text])))
+  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text, 'undo'::text])))
   execute function private.tg_scheduled_jobs__start_import_job();
 
 create trigger _800_release_queued
   after update of status on public.scheduled_jobs
   for each row
   when
-    (((old.status = ANY (ARRAY['pending'::public.sync_status_type, 'running'::public.sync_status_type])) AND (new.status = ANY (ARRAY['completed'::public.sync_status_type,
-    'failed'::public.sync_status_type, 'cancelled'::public.sync_status_type]))))
+    (((old.status = ANY (ARRAY['pending'::public.sync_status_type, 'running'::public.sync_status_type])) AND (new.status = ANY (ARRAY['paused'::public.sync_status_type,
+    'completed'::public.sync_status_type, 'failed'::public.sync_status_type, 'cancelled'::public.sync_status_type]))))
   execute function private.tg_scheduled_jobs__release_queued();
 
 create policy "scheduled_jobs_select_viewer" on "public"."scheduled_jobs"
@@ -7494,6 +10558,8 @@ comment on column "public"."scheduled_jobs"."claims" is 'The verified JWT claims
 comment on column "public"."scheduled_jobs"."error" is 'Why it failed, or is about to when the tasks in flight have ended: { code, message, details, hint }.';
 
 comment on column "public"."scheduled_jobs"."params" is 'What to do. Import jobs: { "import_id": uuid, … }.';
+
+comment on column "public"."scheduled_jobs"."phase" is 'What its tasks are at now; waiting: for other jobs, not for its turn.';
 
 comment on column "public"."scheduled_jobs"."priority" is 'Lower runs first, within the organization.';
 
@@ -8003,6 +11069,176 @@ revoke all on table "public"."sync_retry_policy" from "service_role";
 
 grant select, update on table "public"."sync_retry_policy" to "service_role";
 
+-- schemas/public/tables/warehouse_locations.sql
+
+create table "public"."warehouse_locations" (
+  "id"          uuid                     not null default gen_random_uuid(),
+  "org_id"      uuid                     not null,
+  "code"        text                     not null,
+  "name"        text                     not null,
+  "kind"        text                     not null default 'warehouse'::text,
+  "street"      text,
+  "postal_code" text,
+  "city"        text,
+  "country"     text,
+  "latitude"    numeric(8,6),
+  "longitude"   numeric(9,6),
+  "is_active"   boolean                  not null default true,
+  "created_at"  timestamp with time zone not null default now(),
+  "updated_at"  timestamp with time zone not null default now(),
+  constraint "warehouse_locations_code_check" check ((length(code) <= 50)),
+  constraint "warehouse_locations_country_check" check ((country ~ '^[A-Z]{2}$'::text)),
+  constraint "warehouse_locations_kind_check" check ((kind = ANY (ARRAY['warehouse'::text, 'store'::text, 'depot'::text, 'transit'::text]))),
+  constraint "warehouse_locations_latitude_check" check (((latitude >= '-90.0'::numeric) AND (latitude <= 90.0))),
+  constraint "warehouse_locations_longitude_check" check (((longitude >= '-180.0'::numeric) AND (longitude <= 180.0))),
+  constraint "warehouse_locations_name_check" check ((length(name) <= 200)),
+  constraint "warehouse_locations_org_id_code_key" unique (org_id, code),
+  constraint "warehouse_locations_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "warehouse_locations_org_id_id_key" unique (org_id, id),
+  constraint "warehouse_locations_pkey" primary key (id)
+);
+
+alter table "public"."warehouse_locations"
+  enable row level security;
+
+create trigger _100_touch_updated_at
+  before update on public.warehouse_locations
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "warehouse_locations_delete_admin" on "public"."warehouse_locations"
+  for delete
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "warehouse_locations_insert_member" on "public"."warehouse_locations"
+  for insert
+  to "authenticated"
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+create policy "warehouse_locations_select_viewer" on "public"."warehouse_locations"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "warehouse_locations_update_member" on "public"."warehouse_locations"
+  for update
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
+  with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."warehouse_locations"."code" is 'Short name of the place: the key of imports.';
+
+comment on column "public"."warehouse_locations"."latitude" is 'Degrees, WGS 84, as the longitude.';
+
+comment on table "public"."warehouse_locations" is 'Where goods are kept, and where routes start.';
+
+revoke all ("city") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("city"), update ("city") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("code") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("code"), update ("code") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("country") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("country"), update ("country") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("id") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("id") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("is_active") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("is_active"), update ("is_active") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("kind") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("kind"), update ("kind") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("latitude") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("latitude"), update ("latitude") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("longitude") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("longitude"), update ("longitude") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("name") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("name"), update ("name") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("org_id") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("org_id") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("postal_code") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("postal_code"), update ("postal_code") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all ("street") on table "public"."warehouse_locations" from "authenticated";
+
+grant insert ("street"), update ("street") on table "public"."warehouse_locations" to "authenticated";
+
+revoke all on table "public"."warehouse_locations" from "authenticated";
+
+grant delete, select on table "public"."warehouse_locations" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."warehouse_locations" to "postgres";
+
+revoke all ("city") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("city"), update ("city") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("code") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("code"), update ("code") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("country") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("country"), update ("country") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("id") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("id") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("is_active") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("is_active"), update ("is_active") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("kind") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("kind"), update ("kind") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("latitude") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("latitude"), update ("latitude") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("longitude") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("longitude"), update ("longitude") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("name") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("name"), update ("name") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("org_id") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("org_id") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("postal_code") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("postal_code"), update ("postal_code") on table "public"."warehouse_locations" to "service_role";
+
+revoke all ("street") on table "public"."warehouse_locations" from "service_role";
+
+grant insert ("street"), update ("street") on table "public"."warehouse_locations" to "service_role";
+
+revoke all on table "public"."warehouse_locations" from "service_role";
+
+grant delete, select on table "public"."warehouse_locations" to "service_role";
+
 -- schemas/public/types/import_issue.sql
 
 create type "public"."import_issue" as (
@@ -8061,10 +11297,12 @@ create type "public"."import_status" as enum (
   'committing',
   'completed',
   'failed',
-  'cancelled'
+  'cancelled',
+  'undoing',
+  'undone'
 );
 
-comment on type "public"."import_status" is 'receiving (the file is on its way), staged, validating, validated, committing, and three ends.';
+comment on type "public"."import_status" is 'receiving (the file is on its way), staged, validating, validated, committing, three ends, and undoing, undone.';
 
 grant usage on type "public"."import_status" to "postgres";
 

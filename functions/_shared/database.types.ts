@@ -5,6 +5,70 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   public: {
     Tables: {
+      contacts: {
+        Row: {
+          created_at: string
+          customer_id: string
+          email: string | null
+          external_id: string
+          first_name: string | null
+          id: string
+          is_primary: boolean
+          job_title: string | null
+          last_name: string
+          notes: string | null
+          org_id: string
+          phone: string | null
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          customer_id: string
+          email?: string | null
+          external_id: string
+          first_name?: string | null
+          id?: string
+          is_primary?: boolean
+          job_title?: string | null
+          last_name: string
+          notes?: string | null
+          org_id: string
+          phone?: string | null
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          customer_id?: string
+          email?: string | null
+          external_id?: string
+          first_name?: string | null
+          id?: string
+          is_primary?: boolean
+          job_title?: string | null
+          last_name?: string
+          notes?: string | null
+          org_id?: string
+          phone?: string | null
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'contacts_customer_id_fkey'
+            columns: ['org_id', 'customer_id']
+            isOneToOne: false
+            referencedRelation: 'customers'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'contacts_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
       customers: {
         Row: {
           city: string | null
@@ -20,6 +84,7 @@ export type Database = {
           org_id: string
           phone: string | null
           postal_code: string | null
+          segment: string | null
           signup_date: string | null
           street: string | null
           updated_at: string
@@ -39,6 +104,7 @@ export type Database = {
           org_id: string
           phone?: string | null
           postal_code?: string | null
+          segment?: string | null
           signup_date?: string | null
           street?: string | null
           updated_at?: string
@@ -57,6 +123,7 @@ export type Database = {
           org_id?: string
           phone?: string | null
           postal_code?: string | null
+          segment?: string | null
           signup_date?: string | null
           street?: string | null
           updated_at?: string
@@ -167,6 +234,129 @@ export type Database = {
           target?: string
         }
         Relationships: []
+      }
+      delivery_routes: {
+        Row: {
+          created_at: string
+          departs_at: string | null
+          driver: string | null
+          id: string
+          org_id: string
+          route_number: string
+          scheduled_on: string
+          start_location_id: string
+          status: string
+          updated_at: string
+          vehicle: string | null
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          departs_at?: string | null
+          driver?: string | null
+          id?: string
+          org_id: string
+          route_number: string
+          scheduled_on: string
+          start_location_id: string
+          status?: string
+          updated_at?: string
+          vehicle?: string | null
+        }
+        Update: {
+          created_at?: string
+          departs_at?: string | null
+          driver?: string | null
+          id?: string
+          org_id?: string
+          route_number?: string
+          scheduled_on?: string
+          start_location_id?: string
+          status?: string
+          updated_at?: string
+          vehicle?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'delivery_routes_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'delivery_routes_start_location_id_fkey'
+            columns: ['org_id', 'start_location_id']
+            isOneToOne: false
+            referencedRelation: 'warehouse_locations'
+            referencedColumns: ['org_id', 'id']
+          },
+        ]
+      }
+      delivery_stops: {
+        Row: {
+          arrives_from: string | null
+          arrives_until: string | null
+          created_at: string
+          customer_id: string
+          id: string
+          instructions: string | null
+          org_id: string
+          outcome: string | null
+          route_id: string
+          stop_number: number
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          arrives_from?: string | null
+          arrives_until?: string | null
+          created_at?: string
+          customer_id: string
+          id?: string
+          instructions?: string | null
+          org_id: string
+          outcome?: string | null
+          route_id: string
+          stop_number: number
+          updated_at?: string
+        }
+        Update: {
+          arrives_from?: string | null
+          arrives_until?: string | null
+          created_at?: string
+          customer_id?: string
+          id?: string
+          instructions?: string | null
+          org_id?: string
+          outcome?: string | null
+          route_id?: string
+          stop_number?: number
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'delivery_stops_customer_id_fkey'
+            columns: ['org_id', 'customer_id']
+            isOneToOne: false
+            referencedRelation: 'customers'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'delivery_stops_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'delivery_stops_route_id_fkey'
+            columns: ['org_id', 'route_id']
+            isOneToOne: false
+            referencedRelation: 'delivery_routes'
+            referencedColumns: ['org_id', 'id']
+          },
+        ]
       }
       import_batches: {
         Row: {
@@ -422,6 +612,339 @@ export type Database = {
           },
         ]
       }
+      inventory_levels: {
+        Row: {
+          available: number
+          counted_on: string | null
+          created_at: string
+          id: string
+          location_id: string
+          org_id: string
+          product_id: string
+          quantity: number
+          reorder_level: number | null
+          reserved: number
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          available?: never
+          counted_on?: string | null
+          created_at?: string
+          id?: string
+          location_id: string
+          org_id: string
+          product_id: string
+          quantity: number
+          reorder_level?: number | null
+          reserved?: number
+          updated_at?: string
+        }
+        Update: {
+          available?: never
+          counted_on?: string | null
+          created_at?: string
+          id?: string
+          location_id?: string
+          org_id?: string
+          product_id?: string
+          quantity?: number
+          reorder_level?: number | null
+          reserved?: number
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'inventory_levels_location_id_fkey'
+            columns: ['org_id', 'location_id']
+            isOneToOne: false
+            referencedRelation: 'warehouse_locations'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'inventory_levels_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'inventory_levels_product_id_fkey'
+            columns: ['org_id', 'product_id']
+            isOneToOne: false
+            referencedRelation: 'products'
+            referencedColumns: ['org_id', 'id']
+          },
+        ]
+      }
+      invoice_lines: {
+        Row: {
+          created_at: string
+          description: string | null
+          id: string
+          invoice_id: string
+          line_number: number
+          line_total: number
+          org_id: string
+          product_id: string | null
+          quantity: number
+          tax_amount: number
+          tax_percent: number | null
+          unit_price: number
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          description?: string | null
+          id?: string
+          invoice_id: string
+          line_number: number
+          line_total?: never
+          org_id: string
+          product_id?: string | null
+          quantity: number
+          tax_amount?: never
+          tax_percent?: number | null
+          unit_price: number
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          description?: string | null
+          id?: string
+          invoice_id?: string
+          line_number?: number
+          line_total?: never
+          org_id?: string
+          product_id?: string | null
+          quantity?: number
+          tax_amount?: never
+          tax_percent?: number | null
+          unit_price?: number
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'invoice_lines_invoice_id_fkey'
+            columns: ['org_id', 'invoice_id']
+            isOneToOne: false
+            referencedRelation: 'invoices'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'invoice_lines_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'invoice_lines_product_id_fkey'
+            columns: ['org_id', 'product_id']
+            isOneToOne: false
+            referencedRelation: 'products'
+            referencedColumns: ['org_id', 'id']
+          },
+        ]
+      }
+      invoices: {
+        Row: {
+          created_at: string
+          currency: string
+          customer_id: string
+          due_on: string | null
+          id: string
+          invoice_number: string
+          issued_on: string
+          notes: string | null
+          order_id: string | null
+          org_id: string
+          status: string
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          currency: string
+          customer_id: string
+          due_on?: string | null
+          id?: string
+          invoice_number: string
+          issued_on: string
+          notes?: string | null
+          order_id?: string | null
+          org_id: string
+          status?: string
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          currency?: string
+          customer_id?: string
+          due_on?: string | null
+          id?: string
+          invoice_number?: string
+          issued_on?: string
+          notes?: string | null
+          order_id?: string | null
+          org_id?: string
+          status?: string
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'invoices_customer_id_fkey'
+            columns: ['org_id', 'customer_id']
+            isOneToOne: false
+            referencedRelation: 'customers'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'invoices_order_id_fkey'
+            columns: ['org_id', 'order_id']
+            isOneToOne: false
+            referencedRelation: 'orders'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'invoices_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      order_lines: {
+        Row: {
+          created_at: string
+          discount_percent: number | null
+          id: string
+          line_number: number
+          line_total: number
+          order_id: string
+          org_id: string
+          product_id: string
+          quantity: number
+          unit_price: number
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          discount_percent?: number | null
+          id?: string
+          line_number: number
+          line_total?: never
+          order_id: string
+          org_id: string
+          product_id: string
+          quantity: number
+          unit_price: number
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          discount_percent?: number | null
+          id?: string
+          line_number?: number
+          line_total?: never
+          order_id?: string
+          org_id?: string
+          product_id?: string
+          quantity?: number
+          unit_price?: number
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'order_lines_order_id_fkey'
+            columns: ['org_id', 'order_id']
+            isOneToOne: false
+            referencedRelation: 'orders'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'order_lines_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'order_lines_product_id_fkey'
+            columns: ['org_id', 'product_id']
+            isOneToOne: false
+            referencedRelation: 'products'
+            referencedColumns: ['org_id', 'id']
+          },
+        ]
+      }
+      orders: {
+        Row: {
+          created_at: string
+          currency: string
+          customer_id: string
+          customer_reference: string | null
+          id: string
+          notes: string | null
+          order_number: string
+          ordered_on: string
+          org_id: string
+          requested_on: string | null
+          shipping_cost: number | null
+          status: string
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          currency: string
+          customer_id: string
+          customer_reference?: string | null
+          id?: string
+          notes?: string | null
+          order_number: string
+          ordered_on: string
+          org_id: string
+          requested_on?: string | null
+          shipping_cost?: number | null
+          status?: string
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          currency?: string
+          customer_id?: string
+          customer_reference?: string | null
+          id?: string
+          notes?: string | null
+          order_number?: string
+          ordered_on?: string
+          org_id?: string
+          requested_on?: string | null
+          shipping_cost?: number | null
+          status?: string
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'orders_customer_id_fkey'
+            columns: ['org_id', 'customer_id']
+            isOneToOne: false
+            referencedRelation: 'customers'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'orders_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
       organization: {
         Row: {
           created_at: string
@@ -452,6 +975,77 @@ export type Database = {
           updated_at?: string
         }
         Relationships: []
+      }
+      payments: {
+        Row: {
+          amount: number
+          bank_reference: string | null
+          created_at: string
+          currency: string
+          id: string
+          invoice_id: string | null
+          method: string | null
+          notes: string | null
+          order_id: string | null
+          org_id: string
+          paid_on: string
+          payment_number: string
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          amount: number
+          bank_reference?: string | null
+          created_at?: string
+          currency: string
+          id?: string
+          invoice_id?: string | null
+          method?: string | null
+          notes?: string | null
+          order_id?: string | null
+          org_id: string
+          paid_on: string
+          payment_number: string
+          updated_at?: string
+        }
+        Update: {
+          amount?: number
+          bank_reference?: string | null
+          created_at?: string
+          currency?: string
+          id?: string
+          invoice_id?: string | null
+          method?: string | null
+          notes?: string | null
+          order_id?: string | null
+          org_id?: string
+          paid_on?: string
+          payment_number?: string
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'payments_invoice_id_fkey'
+            columns: ['org_id', 'invoice_id']
+            isOneToOne: false
+            referencedRelation: 'invoices'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'payments_order_id_fkey'
+            columns: ['org_id', 'order_id']
+            isOneToOne: false
+            referencedRelation: 'orders'
+            referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'payments_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
       }
       products: {
         Row: {
@@ -943,6 +1537,66 @@ export type Database = {
         }
         Relationships: []
       }
+      warehouse_locations: {
+        Row: {
+          city: string | null
+          code: string
+          country: string | null
+          created_at: string
+          id: string
+          is_active: boolean
+          kind: string
+          latitude: number | null
+          longitude: number | null
+          name: string
+          org_id: string
+          postal_code: string | null
+          street: string | null
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          city?: string | null
+          code: string
+          country?: string | null
+          created_at?: string
+          id?: string
+          is_active?: boolean
+          kind?: string
+          latitude?: number | null
+          longitude?: number | null
+          name: string
+          org_id: string
+          postal_code?: string | null
+          street?: string | null
+          updated_at?: string
+        }
+        Update: {
+          city?: string | null
+          code?: string
+          country?: string | null
+          created_at?: string
+          id?: string
+          is_active?: boolean
+          kind?: string
+          latitude?: number | null
+          longitude?: number | null
+          name?: string
+          org_id?: string
+          postal_code?: string | null
+          street?: string | null
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'warehouse_locations_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
     }
     Views: {
       monitor_imports: {
@@ -1140,6 +1794,9 @@ export type Database = {
           value: Json
         }[]
       }
+      pause_import: { Args: { import_id: string }; Returns: Json }
+      resume_import: { Args: { import_id: string }; Returns: Json }
+      retry_import: { Args: { import_id: string }; Returns: Json }
       set_import_mapping: {
         Args: {
           depends_on?: string[]
@@ -1152,6 +1809,7 @@ export type Database = {
       }
       set_setting: { Args: { key: string; org_id?: string; value: Json }; Returns: undefined }
       suggest_import_mapping: { Args: { import_id: string }; Returns: Json }
+      undo_import: { Args: { dry_run?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       validate_import: {
         Args: { commit?: boolean; force?: boolean; idempotency_key?: string; import_id: string }
         Returns: Json
@@ -1168,6 +1826,8 @@ export type Database = {
         | 'completed'
         | 'failed'
         | 'cancelled'
+        | 'undoing'
+        | 'undone'
       job_run_as: 'user' | 'service'
       org_role: 'viewer' | 'member' | 'admin'
       session_status: 'in_progress' | 'completed' | 'abandoned' | 'expired'
@@ -1345,6 +2005,8 @@ export const Constants = {
         'completed',
         'failed',
         'cancelled',
+        'undoing',
+        'undone',
       ],
       job_run_as: ['user', 'service'],
       org_role: ['viewer', 'member', 'admin'],

@@ -3,14 +3,14 @@
 -- Exposes: import_batches, import_sets, import_sessions.
 
 create type public.import_status as enum (
-  'receiving', 'staged', 'validating', 'validated', 'committing', 'completed', 'failed', 'cancelled'
+  'receiving', 'staged', 'validating', 'validated', 'committing', 'completed', 'failed', 'cancelled', 'undoing', 'undone'
 );
 create type public.session_status as enum ('in_progress', 'completed', 'abandoned', 'expired');
 create type private.issue_severity as enum ('warning', 'error');
-create type private.issue_origin as enum ('ingest', 'validate', 'commit');
+create type private.issue_origin as enum ('ingest', 'validate', 'commit', 'undo');
 create type private.row_action as enum ('inserted', 'updated', 'deleted');
 comment on type public.import_status is
-  'receiving (the file is on its way), staged, validating, validated, committing, and three ends.';
+  'receiving (the file is on its way), staged, validating, validated, committing, three ends, and undoing, undone.';
 comment on type public.session_status is 'Where a person''s work on an import stands.';
 
 -- Sets --------------------------------------------------------------------------------------------
@@ -250,7 +250,8 @@ begin
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
-    ('failed', 'staged'), ('failed', 'validating'), ('failed', 'committing')
+    ('failed', 'staged'), ('failed', 'validating'), ('failed', 'committing'),
+    ('completed', 'undoing'), ('failed', 'undoing'), ('cancelled', 'undoing'), ('undoing', 'undone'), ('undoing', 'failed')
   ) then
     raise exception using
       errcode = 'PT409',
@@ -266,7 +267,7 @@ begin
       new.validated_at := clock_timestamp();
     else null;
   end case;
-  new.finished_at := case when new.status in ('completed', 'failed', 'cancelled') then clock_timestamp() end;
+  new.finished_at := case when new.status in ('completed', 'failed', 'cancelled', 'undone') then clock_timestamp() end;
   if new.status <> 'failed' then
     new.error := null;
   end if;
@@ -311,6 +312,7 @@ begin
       header_hash  = md5(array_to_string(new.columns, e'\x1f')),
       status       = case new.status
         when 'completed' then 'completed'
+        when 'undone' then 'completed'
         when 'cancelled' then 'abandoned'
         else 'in_progress'
       end::public.session_status
@@ -342,12 +344,13 @@ begin
     case
       when new.status = 'staged' and old.status = 'receiving' then 'created'
       when new.status = 'staged' then 'updated'
-      when new.status in ('validating', 'committing') then 'started'
+      when new.status in ('validating', 'committing', 'undoing') then 'started'
       else new.status::text
     end::public.sync_action,
     case
       when new.status in ('completed', 'failed', 'cancelled') then new.status::text
-      when new.status in ('validating', 'committing') then 'running'
+      when new.status in ('validating', 'committing', 'undoing') then 'running'
+      when new.status = 'undone' then 'completed'
       else 'pending'
     end::public.sync_status_type,
     new.id::text,

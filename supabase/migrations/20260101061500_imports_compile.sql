@@ -322,6 +322,8 @@ where n.row_number <> d.kept $q$,
   from unnest(p_fields) as f;
 $$;
 
+-- All columns but those that change by themselves: generated ones, and times that clients cannot set
+-- (updated_at): what an undo restored is again as it was, though it was touched.
 create function private.hashable_columns(p_table regclass, p_alias text)
 returns text
 language sql stable
@@ -330,7 +332,11 @@ set search_path = ''
 as $$
   select string_agg(private.hashable(format('%s.%I', p_alias, a.attname), a.atttypid), ', ' order by a.attnum)
   from pg_attribute as a
-  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+    and not (
+      a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
+      and not has_column_privilege('authenticated', a.attrelid, a.attnum, 'update')
+    );
 $$;
 
 -- The hash of record t as it is; of one with lines, of these too.
@@ -438,7 +444,8 @@ select
   array_agg(a.record_id) as record_ids,
   array_agg(a.row_hash) as row_hashes,
   array_agg(a.image) as images,
-  count(*) filter (where a.action = 'UPDATE' and a.image is null) as overtaken_count
+  count(*) filter (where a.action = 'UPDATE' and a.image is null) as overtaken_count,
+  null::text[] as verdicts
 from applied as a $q$,
     v_target, v_source, v_order, v_match, v_actions, p_dataset.id_column, v_hash, v_image);
 end;

@@ -134,18 +134,21 @@ begin
 
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
-  elsif not (
-    v_batch.status = 'validated'
-    or (new.job_type = 'validate' and v_batch.status = 'staged')
-    or (new.job_type = 'validate' and private.failed_before_commit(v_batch))
-  ) then
+  elsif (
+    case new.job_type
+      when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
+      when 'commit' then v_batch.status = 'validated'
+      when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled')
+    end
+  ) is not true then
     raise exception using
       errcode = 'PT409',
       message = 'import is in another state',
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = case
+        when v_batch.status in ('validating', 'committing', 'undoing') then 'Wait for the running job, or cancel it.'
+        when new.job_type = 'undo' then 'An import can be undone once its commit has ended.'
         when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
-        when v_batch.status in ('validating', 'committing') then 'Wait for the running job, or cancel it.'
         when v_batch.status = 'failed' then 'Try it again (retry), or send what is left of the file as a new import.'
         else 'It is at its end; start a new import.'
       end;
@@ -153,7 +156,7 @@ begin
 
   perform private.require_rows(v_batch);
 
-  if v_batch.options ->> 'on_error' = 'abort'
+  if new.job_type <> 'undo' and v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
     raise exception using
       errcode = 'PT413',
@@ -175,15 +178,18 @@ begin
     return new;
   end if;
 
-  new.total_count := v_batch.row_count;
+  new.total_count := case new.job_type when 'undo' then private.require_reversible(v_batch) else v_batch.row_count end;
   new.phase       := new.job_type;
-  new.params      := case
-    when new.job_type = 'validate' then
+  new.params      := case new.job_type
+    when 'validate' then
       jsonb_build_object(
         'import_id', v_batch.id,
         'commit', coalesce(new.params -> 'commit' = 'true', false),
         'force', coalesce(new.params -> 'force' = 'true', false)
       )
+    -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
+    when 'undo' then
+      jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true)
     -- all or nothing: one task, one transaction
     else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
   end;
@@ -204,11 +210,17 @@ declare
 begin
   select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
   update public.import_batches as b
-  set status = case new.job_type when 'validate' then 'validating' else 'committing' end::public.import_status
-  where b.id = v_batch.id;
+  set status = case new.job_type when 'validate' then 'validating' when 'commit' then 'committing' else 'undoing' end::public.import_status
+  where b.id = v_batch.id and not coalesce((new.params ->> 'dry_run')::boolean, false);
 
+  if new.job_type = 'undo' then
+    perform private.compile_undo(v_batch, new.run_as);
+  end if;
   if new.params ? 'retries' then
     perform private.take_over_tasks(new, (new.params ->> 'retries')::uuid);
+    return null;
+  elsif new.job_type = 'undo' then
+    perform private.enqueue_undo(new, v_batch);
     return null;
   end if;
 
@@ -224,12 +236,12 @@ $$;
 
 create trigger _200_resolve_import
   before insert on public.scheduled_jobs
-  for each row when (new.job_type in ('validate', 'commit'))
+  for each row when (new.job_type in ('validate', 'commit', 'undo'))
   execute function private.tg_scheduled_jobs__resolve_import();
 
 create trigger _600_start_import_job
   after insert on public.scheduled_jobs
-  for each row when (new.job_type in ('validate', 'commit'))
+  for each row when (new.job_type in ('validate', 'commit', 'undo'))
   execute function private.tg_scheduled_jobs__start_import_job();
 
 -- Validating --------------------------------------------------------------------------------------
@@ -350,6 +362,21 @@ $$;
 
 -- Ending ------------------------------------------------------------------------------------------
 
+create function private.issue_summary(p_batch public.import_batches)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(to_jsonb(s) order by s.count desc, s.code, s.field), '[]')
+  from (
+    select i.code, i.severity, i.field, count(*)
+    from private.import_issues as i
+    where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id
+    group by i.code, i.severity, i.field
+  ) as s;
+$$;
+
 -- The import follows its job: to its next state, and on to the commit where that was asked for.
 create function private.end_import_job(p_job public.scheduled_jobs)
 returns void
@@ -359,7 +386,6 @@ set search_path = ''
 as $$
 declare
   v_batch   public.import_batches;
-  v_summary jsonb;
   v_error   jsonb := p_job.error;
   v_status  public.import_status;
 begin
@@ -399,20 +425,12 @@ begin
     else 'completed'
   end;
 
-  select coalesce(jsonb_agg(to_jsonb(s) order by s.count desc, s.code, s.field), '[]') into v_summary
-  from (
-    select i.code, i.severity, i.field, count(*)
-    from private.import_issues as i
-    where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id
-    group by i.code, i.severity, i.field
-  ) as s;
-
   update public.import_batches as b
   set status        = v_status,
       error         = v_error,
       invalid_count = v_batch.invalid_count,
       skipped_count = v_batch.skipped_count,
-      issue_counts  = v_summary
+      issue_counts  = private.issue_summary(b)
   where b.id = v_batch.id;
 
   if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then

@@ -206,7 +206,8 @@ create type private.applied_piece as (
   record_ids      uuid[],
   row_hashes      bigint[],
   images          jsonb[],
-  overtaken_count bigint
+  overtaken_count bigint,
+  verdicts        text[] -- of an undo: reversed, or why not
 );
 -- A record with lines as it is.
 create type private.record_state as (
@@ -290,7 +291,7 @@ set enable_hashjoin = on -- the callers' planner is held to the index; here ther
 set enable_nestloop = off
 as $$
   select array_agg(r.row_number), array_agg(c.action), array_agg(c.id),
-    array_agg(case r.place when 1 then c.hash end), array_agg(case r.place when 1 then c.image end), 0::bigint
+    array_agg(case r.place when 1 then c.hash end), array_agg(case r.place when 1 then c.image end), 0::bigint, null::text[]
   from (
     select n.key, n.row_number, row_number() over (partition by n.key order by n.row_number) as place
     from unnest(p_keys, p_row_numbers) as n (key, row_number)
@@ -333,10 +334,11 @@ as $$
     );
 $$;
 
--- Applies a range with the rights of the current role and claims. The whole range in one merge; if
+-- Runs a statement of the plan over a range with the rights of the current role and claims: merge_sql over rows, or
+-- undo_sql over a chunk's records. The whole range at once; if
 -- PostgreSQL refuses it, in windows: a quarter after a refusal, double after a success, and after a
 -- refused row as wide as the distance to the one before. After 20 seconds it stops where it is.
-create function private.apply_rows(p_plan private.import_plans, p_from_row integer, p_to_row integer)
+create function private.apply_rows(p_plan private.import_plans, p_statement text, p_from_row integer, p_to_row integer)
 returns private.applied_range
 language plpgsql volatile
 security invoker
@@ -360,7 +362,7 @@ begin
     v_merges := v_merges + 1;
     begin
       if v_merges = 1 then
-        execute p_plan.merge_sql into v_piece using p_plan.batch_id, v_from, v_to, p_plan.org_id;
+        execute p_statement into v_piece using p_plan.batch_id, v_from, v_to, p_plan.org_id;
       else
         execute format('execute apply_rows (%L, %s, %s, %L)', p_plan.batch_id, v_from, v_to, p_plan.org_id) into v_piece;
       end if;
@@ -390,7 +392,7 @@ begin
         if exists (select from pg_prepared_statements as s where s.name = 'apply_rows') then
           deallocate apply_rows;
         end if;
-        execute 'prepare apply_rows (uuid, integer, integer, uuid) as ' || p_plan.merge_sql;
+        execute 'prepare apply_rows (uuid, integer, integer, uuid) as ' || p_statement;
       end if;
 
       if v_to - v_from > 1 then
@@ -408,7 +410,7 @@ begin
   end loop;
 
   v_range.reached := v_from;
-  if p_plan.missing_sql is not null then
+  if p_plan.missing_sql is not null and p_statement = p_plan.merge_sql then
     execute p_plan.missing_sql into v_range.missing using p_plan.batch_id, p_from_row, v_from, p_plan.org_id;
   end if;
   if v_merges > 1 then
@@ -421,7 +423,7 @@ $$;
 -- Role and planner are settings of these functions, so they end with them, also on an error. They must
 -- be invoker: a definer may not change role. The planner is held to the index: left alone it hashes
 -- the whole target for every chunk.
-create function private.apply_rows_as_user(p_plan private.import_plans, p_from_row integer, p_to_row integer)
+create function private.apply_rows_as_user(p_plan private.import_plans, p_statement text, p_from_row integer, p_to_row integer)
 returns private.applied_range
 language sql volatile
 security invoker
@@ -437,10 +439,10 @@ set work_mem = '64MB'
 set timezone = 'UTC'
 set datestyle = 'ISO, MDY'
 as $$
-  select a.* from private.apply_rows(p_plan, p_from_row, p_to_row) as a;
+  select a.* from private.apply_rows(p_plan, p_statement, p_from_row, p_to_row) as a;
 $$;
 
-create function private.apply_rows_as_service(p_plan private.import_plans, p_from_row integer, p_to_row integer)
+create function private.apply_rows_as_service(p_plan private.import_plans, p_statement text, p_from_row integer, p_to_row integer)
 returns private.applied_range
 language sql volatile
 security invoker
@@ -456,7 +458,23 @@ set work_mem = '64MB'
 set timezone = 'UTC'
 set datestyle = 'ISO, MDY'
 as $$
-  select a.* from private.apply_rows(p_plan, p_from_row, p_to_row) as a;
+  select a.* from private.apply_rows(p_plan, p_statement, p_from_row, p_to_row) as a;
+$$;
+
+create function private.apply_as(
+  p_run_as public.job_run_as, p_plan private.import_plans, p_statement text, p_from_row integer, p_to_row integer
+)
+returns private.applied_range
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_run_as = 'user' then
+    return private.apply_rows_as_user(p_plan, p_statement, p_from_row, p_to_row);
+  end if;
+  return private.apply_rows_as_service(p_plan, p_statement, p_from_row, p_to_row);
+end;
 $$;
 
 -- The pieces of a range as one. A range that was not refused, the rule, is one piece.
@@ -511,10 +529,7 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
   perform private.require_import_right(v_batch);
 
-  v_range := case v_job.run_as
-    when 'user' then private.apply_rows_as_user(v_plan, p_task.from_row, p_task.to_row)
-    else private.apply_rows_as_service(v_plan, p_task.from_row, p_task.to_row)
-  end;
+  v_range := private.apply_as(v_job.run_as, v_plan, v_plan.merge_sql, p_task.from_row, p_task.to_row);
   v_all := private.join_pieces(v_range.pieces);
 
   -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
@@ -627,5 +642,5 @@ grant execute on function
   private.apply_groups(uuid, integer, integer, uuid, public.import_mode, text, text, text), private.lock_records(uuid, text[]),
   private.compare_states(text[], integer[], private.record_state[], private.record_state[]),
   private.refuse_reference(text, text, text), private.is_row_error(text), private.has_table_right(private.import_plans),
-  private.apply_rows(private.import_plans, integer, integer), private.staged_rows(uuid, integer, integer)
+  private.apply_rows(private.import_plans, text, integer, integer), private.staged_rows(uuid, integer, integer)
   to authenticated, service_role;

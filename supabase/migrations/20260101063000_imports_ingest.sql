@@ -56,6 +56,29 @@ as $$
   where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id;
 $$;
 
+-- What an undo made of the records so far; null before there was one. Definer: as above.
+create function private.undo_counts(p_batch public.import_batches)
+returns jsonb
+language sql stable
+security definer
+set search_path = ''
+as $$
+  select jsonb_build_object('reversed', sum(r.reversed_count), 'kept', coalesce((
+      select jsonb_object_agg(k.reason, k.count)
+      from (
+        select e.key as reason, sum(e.value::integer) as count
+        from private.import_reversals as v
+        cross join lateral jsonb_each_text(v.kept_counts) as e
+        where v.staged_on = p_batch.staged_on and v.batch_id = p_batch.id
+        group by e.key
+      ) as k
+    ), '{}'))
+  from private.import_reversals as r
+  join public.import_batches as b on b.id = r.batch_id and b.org_id in (select private.org_ids('viewer'))
+  where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
+  having count(*) > 0;
+$$;
+
 -- The document of an import that the caller may see. Definer: the job's row holds claims, which no client may read.
 create function private.describe_import(p_import_id uuid)
 returns jsonb
@@ -106,6 +129,7 @@ begin
     ),
     'issues', v_batch.issue_counts,
     'error', v_batch.error,
+    'undo', private.undo_counts(v_batch),
     'progress', v_progress,
     'job', case when v_job.id is not null then private.describe_job(v_job) end,
     'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'corrects', v_batch.corrects,
@@ -515,7 +539,7 @@ grant execute on function public.create_import(text, text, uuid, text, text, jso
 revoke all on all functions in schema private from public;
 grant execute on function
   private.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid), private.find_import(uuid),
-  private.describe_import(uuid), private.outcome_counts(public.import_batches)
+  private.describe_import(uuid), private.outcome_counts(public.import_batches), private.undo_counts(public.import_batches)
   to authenticated, service_role;
 grant execute on function
   private.ingest_limits(), private.begin_ingest(uuid, text[], boolean),

@@ -188,6 +188,21 @@ comment on function public.commit_import(uuid, text, boolean) is
   'Applies the valid rows of a validated import, in the background, with the caller''s rights. Returns the job, as validate_import does. '
   'Errors: 42501, PT404, PT409 (state; the same file again without force).';
 
+create function public.undo_import(import_id uuid, dry_run boolean default false, idempotency_key text default null)
+returns jsonb
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select private.start_import_job('undo', undo_import.import_id,
+    jsonb_build_object('dry_run', coalesce(undo_import.dry_run, false)), undo_import.idempotency_key);
+$$;
+comment on function public.undo_import(uuid, boolean, text) is
+  'Takes back what an import did, in the background, with the caller''s rights: inserted records are deleted, updated ones get their former values, '
+  'deleted ones return with their ids. A record that somebody changed since, that others refer to, or that the caller may not write, is kept. '
+  'Returns the job; its result, also with dry_run, which changes nothing: { reversed, changed, missing, referenced, denied, refused } records. '
+  'Errors: 42501, PT404, PT409 (state, nothing to undo).';
+
 -- Definer: writes jobs and the batch. Authorises first.
 create function private.cancel_import(p_import_id uuid)
 returns void
@@ -215,7 +230,7 @@ begin
 
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
     perform private.require_import_right(v_batch);
-    exit when v_batch.status not in ('validating', 'committing'); -- else a job began meanwhile
+    exit when v_batch.status not in ('validating', 'committing', 'undoing'); -- else a job began meanwhile
   end loop;
 
   if v_batch.status in ('staged', 'validated') then
@@ -333,6 +348,12 @@ begin
       where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number > p_after_row and i.severity = 'error'
       order by i.row_number limit p_page_size
     );
+  elsif p_status = 'undone' then
+    v_numbers := array(
+      select n from private.import_reversals as v cross join lateral unnest(v.row_numbers) as n
+      where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and n > p_after_row
+      order by n limit p_page_size
+    );
   elsif p_status in ('inserted', 'updated', 'deleted', 'skipped', 'unchanged') then
     for v_chunk in
       select o.* from private.import_outcomes as o
@@ -344,6 +365,10 @@ begin
       v_numbers := v_numbers || array(
         select a.row_number from unnest(v_chunk.row_numbers, v_chunk.actions) as a (row_number, action)
         where a.action::text = p_status and a.row_number > p_after_row
+          and a.row_number not in (
+            select n from private.import_reversals as v cross join lateral unnest(v.row_numbers) as n
+            where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and v.from_row = v_chunk.from_row
+          )
         union all
         select s from unnest(v_chunk.skipped_rows) as s where p_status = 'skipped' and s > p_after_row
         union all
@@ -389,7 +414,7 @@ begin
       errcode = '22023',
       message = 'status is unknown',
       detail  = format('no row status %s', to_json(p_status)),
-      hint    = 'One of: pending, validated, failed, skipped, inserted, updated, unchanged, deleted.';
+      hint    = 'One of: pending, validated, failed, skipped, inserted, updated, unchanged, deleted, undone.';
   end if;
 
   if v_keys_sql is not null then
@@ -405,12 +430,19 @@ begin
     where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
       and o.from_row < v_numbers[cardinality(v_numbers)] and (o.to_row >= v_numbers[1] or v_has_groups)
       and u.row_number = any (v_numbers)
+  ),
+  undone as materialized (
+    select n as row_number
+    from private.import_reversals as v
+    cross join lateral unnest(v.row_numbers) as n
+    where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and n = any (v_numbers)
   )
   select
     r.row_number,
     r.line_number,
     case
       when w.has_error then 'failed'
+      when u.row_number is not null then 'undone'
       when o.from_row is not null then coalesce(
         a.action::text, case when r.row_number = any (o.skipped_rows) then 'skipped' else 'unchanged' end)
       when v_batch.validated_at is not null then 'validated'
@@ -427,6 +459,7 @@ begin
     on o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id
     and coalesce(g.first_row, r.row_number) > o.from_row and coalesce(g.first_row, r.row_number) <= o.to_row
   left join acted as a on a.row_number = r.row_number
+  left join undone as u on u.row_number = r.row_number
   left join lateral (
     select
       bool_or(i.severity = 'error') as has_error,
@@ -460,7 +493,7 @@ begin
 end;
 $$;
 comment on function public.list_import_rows(uuid, text, integer, integer) is
-  'The fate of rows, in their order: pending, validated, failed, skipped, inserted, updated, unchanged or deleted, with the key, the '
+  'The fate of rows, in their order: pending, validated, failed, skipped, inserted, updated, unchanged, deleted or undone, with the key, the '
   'record''s id (of rows acted upon), the row as it was sent, and its issues. status picks one; the next page begins after the last '
   'row_number; page_size at most 1000. Errors: 22023, PT404.';
 
@@ -522,13 +555,13 @@ comment on function public.list_import_issues(uuid, bigint, integer, text, text)
 
 revoke all on function
   public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
-  public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
+  public.undo_import(uuid, boolean, text), public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
   public.cancel_import(uuid), public.get_import(uuid), public.list_imports(text, text, timestamptz, integer),
   public.list_import_rows(uuid, text, integer, integer), public.list_import_issues(uuid, bigint, integer, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
-  public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
+  public.undo_import(uuid, boolean, text), public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
   public.cancel_import(uuid), public.get_import(uuid), public.list_imports(text, text, timestamptz, integer),
   public.list_import_rows(uuid, text, integer, integer), public.list_import_issues(uuid, bigint, integer, text, text)
   to authenticated, service_role;

@@ -23,6 +23,7 @@ begin
     || private.drop_partitions('private.import_group_rows', v_rows_before)
     || private.drop_partitions('private.import_issues', v_rows_before)
     || private.drop_partitions('private.import_outcomes', v_rows_before)
+    || private.drop_partitions('private.import_reversals', v_rows_before)
     || private.drop_partitions('public.sync_activity_log',
       (now() - make_interval(months => private.setting('activity.retention_months')::integer))::date);
 
@@ -68,7 +69,8 @@ as $$
     private.create_partitions('private.import_rows', 'week', 3),
     private.create_partitions('private.import_group_rows', 'week', 3),
     private.create_partitions('private.import_issues', 'week', 3),
-    private.create_partitions('private.import_outcomes', 'week', 3);
+    private.create_partitions('private.import_outcomes', 'week', 3),
+    private.create_partitions('private.import_reversals', 'week', 3);
 $$;
 
 revoke all on all functions in schema private from public;
