@@ -47,9 +47,10 @@ export function importsApp() {
   ] as const) {
     app.openapi(route, async (c) => {
       const { id } = c.req.valid('param')
-      const { wait } = c.req.valid('query')
+      const { wait, force } = c.req.valid('query')
       const job = await c.env.db(rpc, {
         import_id: id,
+        force,
         idempotency_key: c.req.valid('header')['idempotency-key'],
       })
       if (wait === 0) return json(job, 202)

@@ -6,6 +6,7 @@ export interface ImportDocument {
   id: string
   status: string
   columns: string[] | null
+  duplicate_of: string | null
   job: { status: string } | null
   replayed?: boolean
 }

@@ -23,7 +23,10 @@ export async function createImport(
   const replayed = created.replayed === true
   const status = replayed ? created.status : 'staged'
   if (!parameters.review && status === 'staged') {
-    await db('validate_import', { import_id: created.id, commit: true })
+    const document = await getImport(db, created.id)
+    // The same file again goes on only when somebody says so.
+    if (document.duplicate_of && !parameters.force) return { document, replayed }
+    await db('validate_import', { import_id: created.id, commit: true, force: parameters.force })
   }
   if (parameters.review || parameters.wait === 0) {
     return { document: await getImport(db, created.id), replayed }
@@ -50,6 +53,9 @@ async function receive(
     dataset: parameters.dataset,
     mode: parameters.mode,
     org_id: parameters.org_id,
+    set_id: parameters.set_id,
+    depends_on: parameters.depends_on,
+    corrects: parameters.corrects,
     file_name: parameters.filename ?? upload.fileName,
     mapping: parameters.mapping,
     options: optionsOf(parameters),

@@ -41,7 +41,7 @@ export const upload = createRoute({
     'CSV or tab-separated text, plain or gzip, as the body or as the part `file` of multipart/form-data. The parameters of a multipart upload may also be form fields before the file.',
   security,
   request: {
-    query: uploadSchema.partial({ dataset: true }),
+    query: uploadSchema,
     headers: idempotencySchema,
     body: {
       required: true,

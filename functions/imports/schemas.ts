@@ -98,6 +98,12 @@ export const importSchema = z
     error: z.unknown().nullable(),
     progress: z.unknown().nullable(),
     job: jobSchema.nullable(),
+    set_id: z.uuid().nullable(),
+    depends_on: z.array(z.uuid()),
+    corrects: z.uuid().nullable(),
+    duplicate_of: z.uuid().nullable().openapi({
+      description: 'An earlier import of the same file: it is applied with force only',
+    }),
     initiated_by: z.uuid().nullable(),
     created_at: z.string(),
     staged_at: z.string().nullable(),
@@ -169,6 +175,17 @@ function separator(names: Record<string, string>) {
 const delimiterSchema = separator({ comma: ',', semicolon: ';', tab: '\t', pipe: '|' })
 const quoteSchema = separator({ double: '"', single: "'" })
 
+/** Ids, separated by commas. */
+const ids = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(z.uuid()))
+
+const forceSchema = flag.optional().openapi({
+  description: 'true: apply a file that was imported before',
+  type: 'boolean',
+})
+
 export const waitSchema = z.coerce
   .number()
   .min(0)
@@ -180,7 +197,10 @@ const optionShape = optionsSchema.shape
 
 /** The parameters of an upload, in the query or as form fields before the file. */
 export const uploadSchema = z.object({
-  dataset: z.string().min(1).openapi({ example: 'customers' }),
+  dataset: z.string().min(1).optional().openapi({
+    example: 'customers',
+    description: 'Required, unless corrects says it',
+  }),
   mode: modeSchema.optional(),
   org_id: z.uuid().optional().openapi({ description: 'For the service, which belongs to no organization' }),
   filename: z.string().min(1).max(500).optional(),
@@ -190,6 +210,16 @@ export const uploadSchema = z.object({
     default: true,
   }),
   wait: waitSchema,
+  force: forceSchema,
+  set_id: z.uuid().optional().openapi({ description: 'A set of imports that it belongs to' }),
+  depends_on: ids.optional().openapi({
+    type: 'string',
+    description: 'Imports that must be completed before this one is validated, separated by commas',
+  }),
+  corrects: z.uuid().optional().openapi({
+    description:
+      'The import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one',
+  }),
   mapping: json(mappingSchema).optional().openapi({ type: 'string', description: 'JSON, see Mapping' }),
   options: json(optionsSchema).optional().openapi({ type: 'string', description: 'JSON, see Options' }),
   duplicates: optionShape.duplicates,
@@ -220,7 +250,7 @@ export const idempotencySchema = z.object({
     description: 'Makes it safe to send the request again',
   }),
 })
-export const startSchema = z.object({ wait: waitSchema })
+export const startSchema = z.object({ wait: waitSchema, force: forceSchema })
 export const changeSchema = z.strictObject({
   mapping: mappingSchema.optional(),
   options: optionsSchema.optional(),

@@ -420,7 +420,7 @@ begin
     select j.id into v_next
     from public.scheduled_jobs as j
     where j.org_id = p_org_id and j.status = 'queued' and j.phase is distinct from 'waiting'
-    order by j.priority, j.run_at, j.id
+    order by j.priority, j.run_at, j.created_at
     limit 1
     for no key update skip locked;
     exit when not found;

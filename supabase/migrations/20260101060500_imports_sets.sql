@@ -20,7 +20,7 @@ as $$
   where b.set_id = p_batch.set_id
     and b.dataset <> p_batch.dataset
     and b.dataset in (
-      select to_jsonb(f) #>> '{reference,dataset}' from public.dataset_fields as f where f.dataset = p_batch.dataset
+      select f.reference ->> 'dataset' from public.dataset_fields as f where f.dataset = p_batch.dataset
     )
     and not (b.status::text in ('failed', 'cancelled', 'undone') and exists (
       select from public.import_batches as n

@@ -63,6 +63,40 @@ begin
 end;
 $$;
 
+-- An import whose file would be applied twice if it were applied again.
+create function private.is_applicable(p_batch public.import_batches)
+returns boolean
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select p_batch.status::text not in ('receiving', 'failed', 'cancelled', 'undone');
+$$;
+
+-- The same file is applied once, unless that is said to be meant.
+create function private.require_other_file(p_batch public.import_batches)
+returns void
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_earlier public.import_batches;
+begin
+  select b.* into v_earlier
+  from public.import_batches as b
+  where b.id = p_batch.duplicate_of and private.is_applicable(b);
+  if found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'file was imported before',
+      detail  = format('import %s, %s on %s, is %s',
+        v_earlier.id, coalesce(v_earlier.file_name, 'without a name'), v_earlier.created_at::date, v_earlier.status),
+      hint    = 'Commit it with force if it is to be applied again; else cancel it.';
+  end if;
+end;
+$$;
+
 -- The job that failed the import and left tasks for another attempt.
 create function private.failed_job(p_batch public.import_batches, p_job_type text)
 returns public.scheduled_jobs
@@ -156,6 +190,12 @@ begin
 
   perform private.require_rows(v_batch);
 
+  if v_failed.id is null
+    and (new.job_type = 'commit' or new.params -> 'commit' = 'true')
+    and new.params -> 'force' is distinct from 'true' then
+    perform private.require_other_file(v_batch);
+  end if;
+
   if new.job_type <> 'undo' and v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
     raise exception using
@@ -182,11 +222,7 @@ begin
   new.phase       := new.job_type;
   new.params      := case new.job_type
     when 'validate' then
-      jsonb_build_object(
-        'import_id', v_batch.id,
-        'commit', coalesce(new.params -> 'commit' = 'true', false),
-        'force', coalesce(new.params -> 'force' = 'true', false)
-      )
+      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
     -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
     when 'undo' then
       jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true)
@@ -436,7 +472,7 @@ begin
   if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then
     perform private.assume_claims(p_job.claims);
     insert into public.scheduled_jobs (job_type, params)
-    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', p_job.params -> 'force'));
+    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', true)); -- that was asked when it was started
   end if;
 end;
 $$;

@@ -428,6 +428,36 @@ begin
 end;
 $$;
 
+-- The latest import of the same file by the same person that stands, but for those that the new one corrects.
+-- Two that come in at once wait for each other: one of them is the earlier.
+create function private.earlier_import(p_batch public.import_batches, p_content_hash text)
+returns uuid
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('imports.file:' || p_batch.org_id || ':' || p_content_hash, 0));
+  return (
+    with recursive corrected (id) as (
+      select p_batch.corrects
+      union
+      select b.corrects from corrected as c join public.import_batches as b on b.id = c.id
+    )
+    select b.id
+    from public.import_batches as b
+    where b.org_id = p_batch.org_id
+      and b.content_hash = p_content_hash
+      and b.dataset = p_batch.dataset
+      and b.initiated_by is not distinct from p_batch.initiated_by
+      and private.is_applicable(b)
+      and not exists (select from corrected as c where c.id = b.id)
+    order by b.staged_at desc
+    limit 1
+  );
+end;
+$$;
+
 create function private.finish_ingest(
   p_import_id uuid, p_columns text[], p_row_count integer, p_byte_size bigint, p_content_hash text, p_sample jsonb, p_format jsonb
 )
@@ -462,6 +492,7 @@ begin
       row_count         = p_row_count,
       byte_size         = p_byte_size,
       content_hash      = p_content_hash,
+      duplicate_of      = private.earlier_import(v_batch, p_content_hash),
       sample            = p_sample,
       format            = p_format,
       suggested_mapping = v_suggested,

@@ -149,7 +149,8 @@ begin
   cross join jsonb_array_elements(p_rows) with ordinality as r (cells, position);
 
   perform private.finish_ingest(
-    p_import_id, p_columns, jsonb_array_length(p_rows), 1000, repeat('ab', 32), '[]',
+    p_import_id, p_columns, jsonb_array_length(p_rows), 1000,
+    encode(sha256(convert_to(p_import_id::text, 'utf8')), 'hex'), '[]',
     '{"delimiter": ",", "quote": "\"", "encoding": "utf-8", "header": true}'
   );
   perform tests.assume(v_role, v_claims);

@@ -262,8 +262,29 @@ describe('sent again', () => {
     expect(second.headers.get('idempotent-replayed')).toBe('true')
     expect(second.body.id).toBe(first.body.id)
     expect(await stagedRows(first.body.id)).toHaveLength(2)
-    const going = await upload(customers, '&review=false&wait=30', headers)
+    const going = await upload(customers, '&review=false&force=true&wait=30', headers)
     expect(going).toMatchObject({ status: 200, body: { id: first.body.id, status: 'completed' } })
+  })
+
+  it('without one, the same file is told and staged, and goes on with force only', async () => {
+    const file = `external_id,name\nSAME-1,Once\nSAME-2,${randomUUID()}\n`
+    const first = await upload(file, '&review=false&wait=30')
+    expect(first.body).toMatchObject({ status: 'completed', duplicate_of: null })
+    const second = await upload(file, '&review=false&wait=30')
+    expect(second).toMatchObject({ status: 201, body: { status: 'staged', duplicate_of: first.body.id } })
+
+    const { id } = second.body
+    const judged = await send(`/${id}/validate?wait=30`, { method: 'POST' })
+    expect(judged.body.status).toBe('validated')
+    const refused = await send(`/${id}/commit`, { method: 'POST' })
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { message: 'file was imported before', details: expect.stringContaining(first.body.id) },
+    })
+    const forced = await send(`/${id}/commit?force=true&wait=30`, { method: 'POST' })
+    expect(forced.body).toMatchObject({ status: 'completed', counts: { unchanged: 2 } })
+    const third = await upload(file, '&review=false&force=true&wait=30')
+    expect(third.body).toMatchObject({ status: 'completed', duplicate_of: id })
   })
 
   it('after a refusal the key is free', async () => {
