@@ -3,8 +3,7 @@
 -- Exposes: customers, contacts, products, warehouse_locations, inventory_levels, and the datasets of those names.
 --
 -- References between business tables name the organization too, so that nobody can point at another's
--- record; hence the unique (org_id, id). Without an action, not restrict: who deletes an organization
--- deletes all of it, in whatever order.
+-- record; hence the unique (org_id, id).
 
 create table public.customers (
   id           uuid primary key default gen_random_uuid(),
@@ -56,7 +55,7 @@ create table public.contacts (
 
   constraint contacts_org_id_external_id_key unique (org_id, external_id),
   constraint contacts_customer_id_fkey
-    foreign key (org_id, customer_id) references public.customers (org_id, id),
+    foreign key (org_id, customer_id) references public.customers (org_id, id) on delete restrict,
   constraint contacts_external_id_check check (length(external_id) <= 100),
   constraint contacts_first_name_check check (length(first_name) <= 100),
   constraint contacts_last_name_check check (length(last_name) <= 100)
@@ -141,9 +140,9 @@ create table public.inventory_levels (
 
   constraint inventory_levels_org_id_product_id_location_id_key unique (org_id, product_id, location_id),
   constraint inventory_levels_product_id_fkey
-    foreign key (org_id, product_id) references public.products (org_id, id),
+    foreign key (org_id, product_id) references public.products (org_id, id) on delete restrict,
   constraint inventory_levels_location_id_fkey
-    foreign key (org_id, location_id) references public.warehouse_locations (org_id, id),
+    foreign key (org_id, location_id) references public.warehouse_locations (org_id, id) on delete restrict,
   constraint inventory_levels_reserved_check check (reserved >= 0),
   constraint inventory_levels_reorder_level_check check (reorder_level >= 0)
 );
