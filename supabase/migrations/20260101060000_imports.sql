@@ -1,17 +1,15 @@
--- Imports: the batch and its states, staged rows, issues, outcomes, people's sessions.
+-- Imports: the batch and its states, staged rows, issues, outcomes.
 -- Needs: foundation, tenancy, activity, jobs, datasets.
--- Exposes: import_batches, import_sets, import_sessions.
+-- Exposes: import_batches, import_sets.
 
 create type public.import_status as enum (
   'receiving', 'staged', 'validating', 'validated', 'committing', 'completed', 'failed', 'cancelled', 'undoing', 'undone'
 );
-create type public.session_status as enum ('in_progress', 'completed', 'abandoned', 'expired');
 create type private.issue_severity as enum ('warning', 'error');
 create type private.issue_origin as enum ('ingest', 'validate', 'commit', 'undo');
 create type private.row_action as enum ('inserted', 'updated', 'deleted');
 comment on type public.import_status is
   'receiving (the file is on its way), staged, validating, validated, committing, three ends, and undoing, undone.';
-comment on type public.session_status is 'Where a person''s work on an import stands.';
 
 -- Sets --------------------------------------------------------------------------------------------
 
@@ -189,51 +187,6 @@ alter table private.import_outcomes alter column row_hashes set storage external
 select private.create_partitions(t, 'week', 3)
 from unnest('{private.import_rows, private.import_group_rows, private.import_issues, private.import_outcomes}'::regclass[]) as t;
 
--- Sessions ----------------------------------------------------------------------------------------
-
-create table public.import_sessions (
-  id               uuid primary key default gen_random_uuid(),
-  org_id           uuid not null references public.organization (id) on delete cascade,
-  created_by       uuid references auth.users (id) on delete set null,
-  status           public.session_status not null default 'in_progress',
-  file_name        text,
-  content_hash     text,
-  header_hash      text,
-  batch_id         uuid references public.import_batches (id) on delete cascade,
-  current_step     text not null default 'receiving',
-  state            jsonb not null default '{}',
-  created_at       timestamptz not null default now(),
-  last_accessed_at timestamptz not null default now()
-);
-alter table public.import_sessions enable row level security;
-comment on table public.import_sessions is 'One person''s private workspace around an import. Made with a person''s upload.';
-comment on column public.import_sessions.created_by is 'The owner; null once their account is gone, then admins see it.';
-comment on column public.import_sessions.header_hash is 'MD5 of the column names: the same kind of file has the same.';
-comment on column public.import_sessions.current_step is 'The status of the import.';
-create index idx_import_sessions_user_status_created on public.import_sessions (created_by, status, created_at desc);
-create index idx_import_sessions_created_by on public.import_sessions (created_by);
-create index idx_import_sessions_user_hash on public.import_sessions (created_by, content_hash) where content_hash is not null;
-create index idx_import_sessions_last_accessed on public.import_sessions (last_accessed_at);
-create index import_sessions_org_id_idx on public.import_sessions (org_id);
-create index import_sessions_batch_id_idx on public.import_sessions (batch_id);
-
-create function public.update_import_session_access()
-returns trigger
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-begin
-  new.last_accessed_at := now();
-  return new;
-end;
-$$;
-comment on function public.update_import_session_access() is 'Trigger: any change to a session is an access to it.';
-
-create trigger trigger_update_import_session_access
-  before update on public.import_sessions
-  for each row execute function public.update_import_session_access();
-
 -- States ------------------------------------------------------------------------------------------
 
 -- The only statement of the import's state machine. Stamps the times, too.
@@ -298,34 +251,6 @@ create trigger _100_forget_key
   for each row when (new.initiated_by is null)
   execute function private.tg_import_batches__forget_key();
 
--- Definer: sessions are written by Sluice alone.
-create function private.tg_import_batches__follow_session()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  update public.import_sessions as s
-  set current_step = new.status::text,
-      content_hash = new.content_hash,
-      header_hash  = md5(array_to_string(new.columns, e'\x1f')),
-      status       = case new.status
-        when 'completed' then 'completed'
-        when 'undone' then 'completed'
-        when 'cancelled' then 'abandoned'
-        else 'in_progress'
-      end::public.session_status
-  where s.batch_id = new.id;
-  return null;
-end;
-$$;
-
-create trigger _500_follow_session
-  after update of status on public.import_batches
-  for each row when (old.status is distinct from new.status)
-  execute function private.tg_import_batches__follow_session();
-
 -- What people did; the ends of jobs are logged with their progress. Definer: the log is closed.
 create function private.tg_import_batches__log_activity()
 returns trigger
@@ -367,6 +292,39 @@ create trigger _700_log_activity
   for each row when (old.status is distinct from new.status)
   execute function private.tg_import_batches__log_activity();
 
+-- Looking up --------------------------------------------------------------------------------------
+
+-- The batch, if the caller may see it. PT404 also where it is another organization's.
+create function private.find_import(p_import_id uuid)
+returns public.import_batches
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = p_import_id
+    and b.org_id in (select private.org_ids('viewer'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import not found';
+  end if;
+  return v_batch;
+end;
+$$;
+
+-- The same kind of file has the same.
+create function private.header_hash(p_columns text[])
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select md5(array_to_string(p_columns, e'\x1f'));
+$$;
+
 -- Settings ----------------------------------------------------------------------------------------
 
 insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
@@ -388,18 +346,10 @@ create policy import_sets_select_viewer on public.import_sets
   for select to authenticated
   using (org_id = any (array(select private.org_ids('viewer'))));
 
-create policy import_sessions_select_own on public.import_sessions
-  for select to authenticated
-  using (
-    (created_by = (select auth.uid()) and org_id = any (array(select private.org_ids('viewer'))))
-    or (created_by is null and org_id = any (array(select private.org_ids('admin'))))
-  );
-
-revoke all on public.import_batches, public.import_sets, public.import_sessions from public, anon, authenticated, service_role;
-grant select on public.import_batches, public.import_sets, public.import_sessions to authenticated, service_role;
-revoke all on function public.update_import_session_access() from public, anon, authenticated, service_role;
-grant execute on function public.update_import_session_access() to service_role;
+revoke all on public.import_batches, public.import_sets from public, anon, authenticated, service_role;
+grant select on public.import_batches, public.import_sets to authenticated, service_role;
 
 revoke all on all tables in schema private from public, anon, authenticated, service_role;
 grant insert on private.import_rows, private.import_issues to sluice_ingest;
 revoke all on all functions in schema private from public;
+grant execute on function private.find_import(uuid), private.header_hash(text[]) to authenticated, service_role;

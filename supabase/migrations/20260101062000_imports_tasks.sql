@@ -9,7 +9,8 @@ insert into public.sync_retry_policy (job_type) values ('validate'), ('commit');
 
 -- Rights ------------------------------------------------------------------------------------------
 
--- The caller may act on this import: it is their own and they are still a member, or they are an admin.
+-- The caller may act on this import: its session is theirs or shared with them and they are still a member, or they
+-- are an admin.
 -- Asked when a job starts and again before each of its chunks.
 create function private.require_import_right(p_batch public.import_batches)
 returns void
@@ -26,7 +27,7 @@ begin
   end if;
   perform private.require_org_role(
     p_batch.org_id,
-    case when p_batch.mode <> 'delete' and p_batch.initiated_by = auth.uid() then 'member' else 'admin' end::public.org_role
+    case when p_batch.mode <> 'delete' and private.works_on_import(p_batch.id) then 'member' else 'admin' end::public.org_role
   );
 end;
 $$;

@@ -17,27 +17,6 @@ as $$
   );
 $$;
 
--- The batch, if the caller may see it. PT404 also where it is another organization's.
-create function private.find_import(p_import_id uuid)
-returns public.import_batches
-language plpgsql stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_batch public.import_batches;
-begin
-  select b.* into v_batch
-  from public.import_batches as b
-  where b.id = p_import_id
-    and b.org_id in (select private.org_ids('viewer'));
-  if not found then
-    raise exception using errcode = 'PT404', message = 'import not found';
-  end if;
-  return v_batch;
-end;
-$$;
-
 -- What became of an import's rows so far: the sum of its chunks, so that no counter is contended.
 -- Definer: outcomes are closed. Zero for those who may not see the import.
 create function private.outcome_counts(
@@ -188,7 +167,7 @@ begin
 end;
 $$;
 
--- Definer: batches and sessions are written by Sluice alone. Authorises first.
+-- Definer: batches are written by Sluice alone. Authorises first.
 create function private.create_import(
   p_dataset text, p_mode text, p_org_id uuid, p_file_name text, p_source text, p_mapping jsonb, p_options jsonb,
   p_idempotency_key text, p_template_id uuid, p_set_id uuid, p_depends_on uuid[], p_corrects uuid
@@ -292,11 +271,6 @@ begin
   )
   returning * into v_batch;
   perform private.require_no_cycle(v_batch.id);
-
-  if auth.uid() is not null then
-    insert into public.import_sessions (org_id, created_by, file_name, batch_id)
-    values (v_org_id, auth.uid(), p_file_name, v_batch.id);
-  end if;
   return private.describe_import(v_batch.id);
 end;
 $$;
@@ -569,7 +543,7 @@ grant execute on function public.create_import(text, text, uuid, text, text, jso
 
 revoke all on all functions in schema private from public;
 grant execute on function
-  private.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid), private.find_import(uuid),
+  private.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid),
   private.describe_import(uuid), private.outcome_counts(public.import_batches), private.undo_counts(public.import_batches)
   to authenticated, service_role;
 grant execute on function

@@ -1,6 +1,6 @@
 -- Monitoring: what administrators look at. Reads only.
 -- Needs: all capabilities before it.
--- Exposes: monitor_imports, monitor_jobs, monitor_queue, monitor_workers.
+-- Exposes: monitor_imports, monitor_jobs, monitor_queue, monitor_workers, admin_import_sessions_monitor.
 --
 -- The views run as their reader, under row level security, and show what they administer: an admin
 -- their organization, system admins and the service all of them. Others see no row.
@@ -152,9 +152,62 @@ select
 from private.worker_activity() as w;
 comment on view public.monitor_workers is 'The workers that are alive, and the task that each is at.';
 
-revoke all on public.monitor_imports, public.monitor_jobs, public.monitor_queue, public.monitor_workers
+-- Definer: other people's sessions are hidden. Admins see those of their organization, system admins and the service all.
+create function private.session_activity()
+returns table (session public.import_sessions, owner_email text, share_count bigint)
+language sql stable
+security definer
+set search_path = ''
+as $$
+  select s, p.email, (select count(*) from public.import_session_shares as h where h.session_id = s.id)
+  from public.import_sessions as s
+  left join public.profiles as p on p.id = s.created_by
+  where s.org_id = any (array(select private.org_ids('admin')));
+$$;
+
+create view public.admin_import_sessions_monitor
+with (security_invoker = true)
+as
+select
+  (a.session).org_id,
+  o.slug as organization,
+  (a.session).id as session_id,
+  (a.session).batch_id as import_id,
+  a.owner_email,
+  a.share_count as shared_with,
+  (a.session).status,
+  (a.session).current_step,
+  (a.session).file_name,
+  b.dataset,
+  g.percent_done,
+  b.row_count,
+  c.inserted + c.updated + c.unchanged + c.deleted as applied,
+  coalesce(b.skipped_count, 0) as skipped,
+  coalesce(b.invalid_count, 0) + c.refused as failed,
+  (a.session).created_at,
+  (a.session).last_accessed_at,
+  round(extract(epoch from now() - (a.session).last_accessed_at) / 3600, 1) as hours_since_last_access
+from private.session_activity() as a
+join public.organization as o on o.id = (a.session).org_id
+join public.import_batches as b on b.id = (a.session).batch_id
+cross join lateral private.outcome_counts(b) as c
+left join lateral (
+  select round(100.0 * s.processed_count / nullif(s.total_items, 0), 1) as percent_done
+  from public.scheduled_jobs as j
+  join public.sync_progress as s on s.org_id = j.org_id and s.sync_id = j.id::text
+  where j.batch_id = b.id
+  order by j.created_at desc
+  limit 1
+) as g on true;
+comment on view public.admin_import_sessions_monitor is
+  'People''s import sessions: whose (null: their account is gone), how far the last job is, what became of the rows, and how long nobody '
+  'was there. One row a session.';
+
+revoke all on
+  public.monitor_imports, public.monitor_jobs, public.monitor_queue, public.monitor_workers, public.admin_import_sessions_monitor
   from public, anon, authenticated, service_role;
-grant select on public.monitor_imports, public.monitor_jobs, public.monitor_queue, public.monitor_workers
+grant select on
+  public.monitor_imports, public.monitor_jobs, public.monitor_queue, public.monitor_workers, public.admin_import_sessions_monitor
   to authenticated, service_role;
 revoke all on all functions in schema private from public;
-grant execute on function private.worker_activity() to authenticated, service_role;
+grant execute on function private.worker_activity(), private.session_activity() to authenticated, service_role;

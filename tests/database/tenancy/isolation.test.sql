@@ -1,7 +1,7 @@
 -- What a person reaches of every table, view and RPC: nothing of other organizations, and nothing at all once they,
 -- or their organization, are not active.
 begin;
-select plan(42);
+select plan(44);
 select tests.set_up_actors();
 
 -- Something of acme's in every table: an import by max with issues, jobs, a session, products.
@@ -22,7 +22,7 @@ create function tests.reach() returns table (name text,
   seen bigint) language plpgsql volatile security invoker set search_path = '' as $$
 begin
   for name in select unnest('{organization,profiles,customers,products,import_batches,import_sessions,scheduled_jobs,sync_progress,
-    sync_activity_log,sync_job_queue,sync_error_log,monitor_imports,monitor_jobs,monitor_queue}'::text[])
+    sync_activity_log,sync_job_queue,sync_error_log,monitor_imports,monitor_jobs,monitor_queue,admin_import_sessions_monitor}'::text[])
   loop
     execute format('select count(*) from public.%I as t where %s = any (array[tests.org_id(''acme'')])', name,
       case name when 'organization' then 't.id' else 't.org_id' end) into seen;
@@ -36,7 +36,7 @@ $$;
 
 select tests.act_as('ann');
 select is(pg_temp.reached(),
-  'customers,import_batches,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
+  'admin_import_sessions_monitor,customers,import_batches,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
   'an admin reaches all of their organization but other people''s sessions');
 select tests.act_as('max');
 select is(pg_temp.reached(),
@@ -50,8 +50,8 @@ select is(pg_temp.reached(), 'customers,import_batches,organization,products,pro
   'a viewer the same, to read');
 select tests.act_as('sid');
 select is(pg_temp.reached(),
-  'customers,import_batches,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
-  'a system admin what an admin reaches, of every organization');
+  'admin_import_sessions_monitor,customers,import_batches,import_sessions,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
+  'a system admin what an admin reaches, of every organization, and people''s sessions');
 select tests.act_as('bob');
 select is(pg_temp.reached(), '', 'another organization''s admin reaches nothing');
 select tests.act_as('otto');
@@ -66,6 +66,7 @@ create function pg_temp.calls() returns table (name text, sql text) language sql
     ('validate_import', 'select public.validate_import(tests.kept(''i''))'),
     ('commit_import', 'select public.commit_import(tests.kept(''i''))'),
     ('cancel_import', 'select public.cancel_import(tests.kept(''i''))'),
+    ('find_similar_imports', 'select public.find_similar_imports(tests.kept(''i''))'),
     ('list_import_rows', 'select public.list_import_rows(tests.kept(''i''))'),
     ('list_import_issues', 'select public.list_import_issues(tests.kept(''i''))')
 $$;
