@@ -48,6 +48,7 @@ create table public.import_batches (
   sample            jsonb,
   mapping           jsonb,
   suggested_mapping jsonb,
+  template_id       uuid,
   options           jsonb not null default '{}',
   invalid_count     integer,
   skipped_count     integer,
@@ -77,7 +78,8 @@ comment on column public.import_batches.source is 'Where the file came from: api
 comment on column public.import_batches.content_hash is 'SHA-256 of the file as it was sent, in hexadecimal.';
 comment on column public.import_batches.staged_on is 'Names the weekly partition of its rows, issues and outcomes.';
 comment on column public.import_batches.mapping is 'Field name to { columns, transforms, default }.';
-comment on column public.import_batches.suggested_mapping is 'Field name to { column, confidence 0 to 1, reason }.';
+comment on column public.import_batches.suggested_mapping is 'Field name to { column, confidence 0 to 1, reason, transforms }.';
+comment on column public.import_batches.template_id is 'The version of a template that the mapping comes from.';
 comment on column public.import_batches.options is 'duplicates, on_error, blank.';
 comment on column public.import_batches.invalid_count is 'Rows that validation found faulty.';
 comment on column public.import_batches.skipped_count is 'Rows passed over as duplicates, where options.duplicates says so.';
@@ -96,6 +98,7 @@ create index import_batches_corrects_idx on public.import_batches (corrects);
 create index import_batches_duplicate_of_idx on public.import_batches (duplicate_of);
 create index import_batches_depends_on_idx on public.import_batches using gin (depends_on);
 create index import_batches_content_hash_idx on public.import_batches (org_id, content_hash) where content_hash is not null;
+create index import_batches_template_id_idx on public.import_batches (template_id);
 create index import_batches_receiving_idx on public.import_batches (created_at) where status = 'receiving';
 create unique index import_batches_idempotency_key_key
   on public.import_batches (org_id, initiated_by, idempotency_key) nulls not distinct

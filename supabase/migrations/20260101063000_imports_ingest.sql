@@ -1,5 +1,5 @@
 -- How an import begins: its making, the upload's own functions, and the document that tells of it.
--- Needs: imports_plan, imports_tasks.
+-- Needs: imports_suggest, imports_templates, imports_tasks.
 -- Exposes: create_import to clients; the ingest functions to the upload's connection.
 
 -- Documents ---------------------------------------------------------------------------------------
@@ -93,7 +93,8 @@ begin
     'source', v_batch.source, 'status', v_batch.status, 'file_name', v_batch.file_name,
     'row_count', v_batch.row_count, 'byte_size', v_batch.byte_size, 'content_hash', v_batch.content_hash,
     'columns', v_batch.columns, 'format', v_batch.format, 'sample', v_batch.sample,
-    'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'options', v_batch.options,
+    'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'template_id', v_batch.template_id,
+    'options', private.normalize_options(v_batch.options),
     'counts', jsonb_build_object(
       'rows', v_batch.row_count,
       'valid', v_batch.row_count - v_invalid - v_skipped,
@@ -178,11 +179,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_org_id  uuid := p_org_id;
-  v_parent  public.import_batches; -- which this one corrects
-  v_dataset public.datasets;
-  v_mode    public.import_mode;
-  v_batch   public.import_batches;
+  v_org_id   uuid := p_org_id;
+  v_parent   public.import_batches; -- which this one corrects
+  v_dataset  public.datasets;
+  v_mode     public.import_mode;
+  v_batch    public.import_batches;
+  v_template public.import_templates;
+  v_options  jsonb;
 begin
   if p_corrects is not null then
     v_parent := private.find_correctable(p_corrects);
@@ -260,13 +263,27 @@ begin
     perform private.require_set(p_set_id, v_org_id);
   end if;
 
+  -- Options are kept as they were given until the file is there: its template may bring others.
+  v_options := coalesce(v_parent.options || p_options, p_options);
+  perform private.normalize_options(v_options);
+  if p_template_id is not null then
+    v_template := private.find_template(p_template_id, v_dataset.key, v_org_id);
+    v_options := v_template.config -> 'options' || v_options;
+  end if;
+
   insert into public.import_batches (
-    org_id, dataset, mode, source, file_name, mapping, options, initiated_by, idempotency_key, set_id, depends_on, corrects
+    org_id, dataset, mode, source, file_name, mapping, template_id, options, initiated_by, idempotency_key, set_id, depends_on,
+    corrects
   )
   values (
     v_org_id, v_dataset.key, v_mode, p_source, p_file_name,
-    case when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping) else v_parent.mapping end,
-    private.normalize_options(coalesce(v_parent.options || p_options, p_options)), auth.uid(), p_idempotency_key,
+    case
+      when v_template.id is not null then private.template_mapping(v_template, null, p_mapping)
+      when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping)
+      else v_parent.mapping
+    end,
+    coalesce(v_template.id, case when p_mapping is null then v_parent.template_id end),
+    v_options, auth.uid(), p_idempotency_key,
     p_set_id, private.normalize_prerequisites(v_org_id, p_depends_on), p_corrects
   )
   returning * into v_batch;
@@ -303,6 +320,7 @@ $$;
 comment on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) is
   'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key '
   'was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. '
+  'template_id: whose mapping and options it takes, but for those that are given here. '
   'set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is '
   'validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. '
   'Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
@@ -344,18 +362,41 @@ as $$
   );
 $$;
 
--- The mapping that an upload with these columns gets: the given one, checked, else the suggested one.
-create function private.initial_mapping(p_batch public.import_batches, p_columns text[], p_suggested jsonb)
-returns jsonb
-language sql stable
+-- What an upload with these columns begins with: the given mapping, checked; else that of a template for such files;
+-- else what is suggested and sure enough.
+create function private.initial_mapping(
+  p_batch public.import_batches, p_columns text[], p_sample jsonb,
+  out template_id uuid, out suggested jsonb, out mapping jsonb, out options jsonb
+)
+language plpgsql stable
 security invoker
 set search_path = ''
 as $$
-  select case
-    when p_batch.mapping is not null then private.normalize_mapping(p_batch.dataset, p_columns, p_batch.mapping)
-    else private.normalize_mapping(p_batch.dataset, p_columns, coalesce(
-      (select jsonb_object_agg(s.key, s.value -> 'column') from jsonb_each(p_suggested) as s), '{}'))
+declare
+  c_least    constant numeric := 0.5;
+  v_template public.import_templates := private.choose_template(p_batch, p_columns);
+begin
+  template_id := v_template.id;
+  suggested := case
+    when v_template.id is not null then private.template_suggestion(v_template)
+    else private.suggest_mapping(p_batch.dataset, p_columns, p_sample)
   end;
+  options := private.normalize_options(coalesce(v_template.config -> 'options', '{}') || p_batch.options);
+
+  if v_template.id is not null then
+    mapping := coalesce(p_batch.mapping, v_template.config -> 'mapping');
+    perform private.require_template_columns(v_template, mapping, p_columns);
+  elsif p_batch.mapping is not null then
+    mapping := p_batch.mapping;
+  else
+    mapping := coalesce((
+      select jsonb_object_agg(s.key, s.value - '{confidence,reason}'::text[])
+      from jsonb_each(suggested) as s
+      where (s.value ->> 'confidence')::numeric >= c_least
+    ), '{}');
+  end if;
+  mapping := private.normalize_mapping(p_batch.dataset, p_columns, mapping);
+end;
 $$;
 
 -- As soon as the header is known: what cannot go well fails before the rows are read. With
@@ -389,7 +430,7 @@ begin
       hint    = format('At most %s are allowed.', private.setting('imports.max_columns', v_batch.org_id));
   end if;
 
-  v_mapping := private.initial_mapping(v_batch, p_columns, private.suggest_mapping(v_batch.dataset, p_columns));
+  v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
   if not p_review then
     perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
   end if;
@@ -441,8 +482,8 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_batch     public.import_batches;
-  v_suggested jsonb;
+  v_batch   public.import_batches;
+  v_initial record;
 begin
   select b.* into v_batch
   from public.import_batches as b
@@ -458,7 +499,7 @@ begin
 
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
-  v_suggested := private.suggest_mapping(v_batch.dataset, p_columns);
+  select i.* into v_initial from private.initial_mapping(v_batch, p_columns, p_sample) as i;
 
   update public.import_batches as b
   set status            = 'staged',
@@ -469,8 +510,10 @@ begin
       duplicate_of      = private.earlier_import(v_batch, p_content_hash),
       sample            = p_sample,
       format            = p_format,
-      suggested_mapping = v_suggested,
-      mapping           = private.initial_mapping(v_batch, p_columns, v_suggested)
+      suggested_mapping = v_initial.suggested,
+      template_id       = v_initial.template_id,
+      mapping           = v_initial.mapping,
+      options           = v_initial.options
   where b.id = p_import_id;
 end;
 $$;

@@ -40,7 +40,8 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_batch public.import_batches;
+  v_batch    public.import_batches;
+  v_template public.import_templates;
 begin
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
@@ -53,11 +54,22 @@ begin
       hint    = 'Mapping and options can be changed while it is staged or validated, and after a validation that failed.';
   end if;
 
+  if p_template_id is not null then
+    v_template := private.find_template(p_template_id, v_batch.dataset, v_batch.org_id);
+    v_batch.mapping := private.template_mapping(v_template, v_batch.columns, p_mapping);
+    v_batch.template_id := v_template.id;
+    v_batch.options := v_batch.options || (v_template.config -> 'options');
+  elsif p_mapping is not null then
+    v_batch.mapping := private.normalize_mapping(v_batch.dataset, v_batch.columns, p_mapping);
+    v_batch.template_id := null;
+  end if;
+
   update public.import_batches as b
-  set status     = 'staged', -- what was validated is no longer what would run
-      mapping    = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
-      options    = private.normalize_options(b.options || coalesce(p_options, '{}')),
-      depends_on = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
+  set status      = 'staged', -- what was validated is no longer what would run
+      mapping     = v_batch.mapping,
+      template_id = v_batch.template_id,
+      options     = private.normalize_options(v_batch.options || coalesce(p_options, '{}')),
+      depends_on  = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
   where b.id = p_import_id;
 
   if p_depends_on is not null then
@@ -95,7 +107,9 @@ $$;
 comment on function public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]) is
   'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns '
   'its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. '
-  'depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409.';
+  'template_id: takes the mapping and options of a template, but for those that are given here. '
+  'depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409, '
+  'PT422 (the file lacks columns of the template).';
 
 create function public.suggest_import_mapping(import_id uuid)
 returns jsonb
@@ -104,7 +118,8 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_batch public.import_batches := private.find_import(suggest_import_mapping.import_id);
+  v_batch    public.import_batches := private.find_import(suggest_import_mapping.import_id);
+  v_template public.import_templates;
 begin
   if v_batch.columns is null then
     raise exception using
@@ -113,11 +128,17 @@ begin
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = 'Wait until its file is staged.';
   end if;
-  return private.suggest_mapping(v_batch.dataset, v_batch.columns);
+  v_batch.mapping := null;
+  v_template := private.choose_template(v_batch, v_batch.columns);
+  return case
+    when v_template.id is not null then private.template_suggestion(v_template)
+    else private.suggest_mapping(v_batch.dataset, v_batch.columns, v_batch.sample)
+  end;
 end;
 $$;
 comment on function public.suggest_import_mapping(uuid) is
-  'Which column probably fills which field: { field: { column, confidence 0 to 1, reason: name|label|alias|likeness } }. Errors: PT404, PT409.';
+  'Which column probably fills which field: { field: { column, confidence 0 to 1, reason, transforms } }. reason: template, name, label, '
+  'alias, likeness (of names) or content. transforms: what the values of the sample need. Errors: PT404, PT409.';
 
 -- Running -----------------------------------------------------------------------------------------
 
@@ -273,7 +294,7 @@ as $$
 $$;
 comment on function public.get_import(uuid) is
   'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, '
-  'sample, mapping, suggested_mapping, options, counts, issues, error, progress, job, set_id, depends_on, corrects, duplicate_of, '
+  'sample, mapping, suggested_mapping, template_id, options, counts, issues, error, progress, job, set_id, depends_on, corrects, duplicate_of, '
   'initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
 
 create function public.list_imports(
@@ -569,7 +590,7 @@ grant execute on function
 revoke all on all functions in schema private from public;
 grant execute on function
   private.find_job(uuid), private.start_import_job(text, uuid, jsonb, text),
-  private.write_mapping(uuid, jsonb, jsonb, uuid, uuid[]), private.suggest_mapping(text, text[]), private.plain_name(text),
+  private.write_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
   private.cancel_import(uuid),
   private.read_import_rows(uuid, text, integer, integer),
   private.read_import_issues(uuid, bigint, integer, text, text)

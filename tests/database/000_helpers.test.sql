@@ -150,7 +150,7 @@ begin
 
   perform private.finish_ingest(
     p_import_id, p_columns, jsonb_array_length(p_rows), 1000,
-    encode(sha256(convert_to(p_import_id::text, 'utf8')), 'hex'), '[]',
+    encode(sha256(convert_to(p_import_id::text, 'utf8')), 'hex'), jsonb_path_query_array(p_rows, '$[0 to 19]'),
     '{"delimiter": ",", "quote": "\"", "encoding": "utf-8", "header": true}'
   );
   perform tests.assume(v_role, v_claims);

@@ -1,6 +1,6 @@
--- Mappings and options: their normal form, what is refused, and what is suggested.
+-- Mappings and options: their normal form, and what is refused.
 begin;
-select plan(39);
+select plan(34);
 select tests.set_up_actors();
 
 create function pg_temp.normal(p_mapping jsonb,
@@ -94,22 +94,6 @@ select throws_ok($$ select private.normalize_options('{"blank": "x"}') $$, '2202
 select throws_ok($$ select private.normalize_options('[]') $$, '22023', 'options must be an object',
   'options are an object');
 select throws_ok($$ select private.normalize_options(null) $$, '22023', 'options must be an object', 'not nothing');
-
--- Suggestions ------------------------------------------------------------------------------------------
-
-select is(
-  private.suggest_mapping('customers', '{Kunden-Nr.,FIRMA,E-Mail,Credit Limit,Ort,signup date,junk}'),
-  '{"external_id": {"column": "Kunden-Nr.", "confidence": 0.90, "reason": "alias"}, "name": {"column": "FIRMA", "confidence": 0.90, "reason": "alias"},
-    "email": {"column": "E-Mail", "confidence": 1.00, "reason": "name"}, "credit_limit": {"column": "Credit Limit", "confidence": 1.00, "reason": "name"},
-    "city": {"column": "Ort", "confidence": 0.90, "reason": "alias"}, "signup_date": {"column": "signup date", "confidence": 1.00, "reason": "name"}}',
-  'by name, label and alias, whatever their writing');
-select is(private.suggest_mapping('customers', '{emaill}') #>> '{email,reason}', 'likeness', 'by likeness');
-select cmp_ok((private.suggest_mapping('customers', '{emaill}') #>> '{email,confidence}')::numeric, '<', 0.95,
-  'which is less sure');
-select is(private.suggest_mapping('customers', '{name,Name,NAME}'),
-  '{"name": {"column": "name", "confidence": 1.00, "reason": "name"}}',
-  'a field gets one column, the first of the best');
-select is(private.suggest_mapping('customers', '{}'), '{}', 'no columns, no suggestion');
 
 select * from finish();
 rollback;

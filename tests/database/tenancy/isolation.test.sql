@@ -1,7 +1,7 @@
 -- What a person reaches of every table, view and RPC: nothing of other organizations, and nothing at all once they,
 -- or their organization, are not active.
 begin;
-select plan(44);
+select plan(46);
 select tests.set_up_actors();
 
 -- Something of acme's in every table: an import by max with issues, jobs, a session, products.
@@ -9,6 +9,7 @@ select tests.act_as('max');
 select tests.keep('i', tests.stage_import('customers', '{external_id,name,email}',
   '[["1", "one", "bad"], ["2", "two", null]]'));
 select tests.run_import(tests.kept('i'));
+select public.save_import_template(tests.kept('i'), 'mine');
 select tests.keep('p', tests.stage_import('products', '{sku,name,unit_price}', '[["1", "one", "1"]]'));
 select tests.run_import(tests.kept('p'));
 select tests.act_as_role('postgres');
@@ -21,7 +22,7 @@ select j.id, j.org_id, 'x', 0, 1, 'failed' from public.scheduled_jobs as j where
 create function tests.reach() returns table (name text,
   seen bigint) language plpgsql volatile security invoker set search_path = '' as $$
 begin
-  for name in select unnest('{organization,profiles,customers,products,import_batches,import_sessions,scheduled_jobs,sync_progress,
+  for name in select unnest('{organization,profiles,customers,products,import_batches,import_sessions,import_templates,scheduled_jobs,sync_progress,
     sync_activity_log,sync_job_queue,sync_error_log,monitor_imports,monitor_jobs,monitor_queue,admin_import_sessions_monitor}'::text[])
   loop
     execute format('select count(*) from public.%I as t where %s = any (array[tests.org_id(''acme'')])', name,
@@ -36,21 +37,21 @@ $$;
 
 select tests.act_as('ann');
 select is(pg_temp.reached(),
-  'admin_import_sessions_monitor,customers,import_batches,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
+  'admin_import_sessions_monitor,customers,import_batches,import_templates,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
   'an admin reaches all of their organization but other people''s sessions');
 select tests.act_as('max');
 select is(pg_temp.reached(),
-  'customers,import_batches,import_sessions,organization,products,profiles,scheduled_jobs,sync_progress',
+  'customers,import_batches,import_sessions,import_templates,organization,products,profiles,scheduled_jobs,sync_progress',
   'a member what is theirs and their organization''s, not what admins watch');
 select tests.act_as('mia');
-select is(pg_temp.reached(), 'customers,import_batches,organization,products,profiles,scheduled_jobs,sync_progress',
+select is(pg_temp.reached(), 'customers,import_batches,import_templates,organization,products,profiles,scheduled_jobs,sync_progress',
   'another member not max''s session');
 select tests.act_as('vic');
-select is(pg_temp.reached(), 'customers,import_batches,organization,products,profiles,scheduled_jobs,sync_progress',
+select is(pg_temp.reached(), 'customers,import_batches,import_templates,organization,products,profiles,scheduled_jobs,sync_progress',
   'a viewer the same, to read');
 select tests.act_as('sid');
 select is(pg_temp.reached(),
-  'admin_import_sessions_monitor,customers,import_batches,import_sessions,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
+  'admin_import_sessions_monitor,customers,import_batches,import_sessions,import_templates,monitor_imports,monitor_jobs,monitor_queue,organization,products,profiles,scheduled_jobs,sync_activity_log,sync_error_log,sync_job_queue,sync_progress',
   'a system admin what an admin reaches, of every organization, and people''s sessions');
 select tests.act_as('bob');
 select is(pg_temp.reached(), '', 'another organization''s admin reaches nothing');
@@ -67,6 +68,7 @@ create function pg_temp.calls() returns table (name text, sql text) language sql
     ('commit_import', 'select public.commit_import(tests.kept(''i''))'),
     ('cancel_import', 'select public.cancel_import(tests.kept(''i''))'),
     ('find_similar_imports', 'select public.find_similar_imports(tests.kept(''i''))'),
+    ('save_import_template', 'select public.save_import_template(tests.kept(''i''), ''x'')'),
     ('list_import_rows', 'select public.list_import_rows(tests.kept(''i''))'),
     ('list_import_issues', 'select public.list_import_issues(tests.kept(''i''))')
 $$;
