@@ -150,7 +150,9 @@ begin
   from (
     select s.*
     from public.import_sessions as s
-    where (s.created_by = auth.uid() or s.created_by is null or s.id in (select private.shared_session_ids()))
+    where (
+        s.created_by = (select auth.uid()) or s.created_by is null or s.id = any (array(select private.shared_session_ids()))
+      )
       and (list_import_sessions.status is null or s.status = list_import_sessions.status::public.session_status)
       and (list_import_sessions.before is null or s.created_at < list_import_sessions.before)
     order by s.created_at desc, s.id

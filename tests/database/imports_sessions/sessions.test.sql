@@ -1,6 +1,6 @@
 -- Sessions: each person's own; going on, similar files, sharing, handing over, cleaning up, expiry.
 begin;
-select plan(85);
+select plan(87);
 select tests.set_up_actors();
 
 create function tests.session_of(p_name text) returns uuid language sql stable security definer set search_path = '' as $$
@@ -127,6 +127,14 @@ select throws_ok($$ select public.commit_import(tests.kept('m1')) $$, '42501', '
 select is(pg_temp.listed(), 'staged', 'and it is gone from their list');
 select tests.act_as('max');
 select public.share_import_session(tests.session_of('m1'), tests.user_id(n)) from unnest('{mia,vic}'::text[]) as n;
+select tests.act_as('mia');
+select public.commit_import(tests.kept('m1'));
+select tests.act_as('max');
+select public.unshare_import_session(tests.session_of('m1'), tests.user_id('mia'));
+select tests.run_jobs();
+select is(public.get_import(tests.kept('m1')) #>> '{error,code}', 'permission_denied', 'in the middle of a job, too');
+select is(tests.run_import(tests.kept('m1'), false), 'validated', 'and the owner goes on');
+select public.share_import_session(tests.session_of('m1'), tests.user_id('mia'));
 select tests.act_as('vic');
 select throws_ok($$ select public.set_import_mapping(tests.kept('m1'), '{}') $$, '42501', 'organization role required', 'a viewer looks on');
 select is(public.unshare_import_session(tests.session_of('m1'), tests.user_id('vic')) -> 'shared_with', jsonb_build_array(tests.user_id('mia')),
