@@ -72,6 +72,8 @@ create index scheduled_jobs_job_type_idx on public.scheduled_jobs (job_type);
 create index scheduled_jobs_batch_id_created_at_idx on public.scheduled_jobs (batch_id, created_at desc);
 create index scheduled_jobs_unfinished_idx on public.scheduled_jobs (org_id, priority, run_at)
   where status in ('pending', 'queued', 'running');
+create index scheduled_jobs_waiting_idx on public.scheduled_jobs (org_id)
+  where phase = 'waiting' and finished_at is null;
 create index scheduled_jobs_finished_at_idx on public.scheduled_jobs (finished_at);
 create unique index scheduled_jobs_idempotency_key_key
   on public.scheduled_jobs (batch_id, job_type, actor, idempotency_key) nulls not distinct
@@ -339,8 +341,9 @@ create trigger _100_take_actor
   before insert on public.scheduled_jobs
   for each row execute function private.tg_scheduled_jobs__take_actor();
 
--- Held to the end of the transaction by whoever starts, stops or ends a job of the organization, so that
--- its jobs can be counted. Taken after the rows of one's own job and batch, and before nobody else's.
+-- Held to the end of the transaction by whoever starts, stops or ends a job of the organization: its jobs can
+-- be counted, and who begins to wait for an import does so before or after that ends. The order of locks is a task, its
+-- job, the organization, batches. A job's row is never waited for with the organization in hand, only skipped.
 create function private.lock_organization(p_org_id uuid)
 returns void
 language sql volatile
@@ -360,7 +363,7 @@ as $$
 begin
   perform private.lock_organization(new.org_id);
 
-  if (
+  if new.phase = 'waiting' or (
     select count(*) from public.scheduled_jobs as j
     where j.org_id = new.org_id and j.status in ('pending', 'running')
   ) >= private.setting('jobs.running_per_organization', new.org_id)::integer then

@@ -28,6 +28,7 @@ begin
   where j.id = p_job_id
   returning j.* into v_job;
 
+  perform private.lock_organization(v_job.org_id); -- before the capability locks what the job was about
   execute format('select %s($1)', (select t.end_function from private.job_types as t where t.job_type = v_job.job_type))
   using v_job;
 end;

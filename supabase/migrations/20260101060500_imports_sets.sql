@@ -1,5 +1,5 @@
 -- What an import waits for: the imports that it names, and those of its set that it refers to.
--- Needs: imports.
+-- Needs: jobs_worker, imports.
 -- Exposes: nothing to clients.
 
 -- The imports that must be completed before this one is validated: those it names, and those of its set
@@ -22,7 +22,7 @@ as $$
     and b.dataset in (
       select f.reference ->> 'dataset' from public.dataset_fields as f where f.dataset = p_batch.dataset
     )
-    and not (b.status::text in ('failed', 'cancelled', 'undone') and exists (
+    and not (b.status in ('failed', 'cancelled', 'undone') and exists (
       select from public.import_batches as n
       where n.set_id = b.set_id and n.dataset = b.dataset and n.created_at > b.created_at
     ));
@@ -68,7 +68,7 @@ begin
 end;
 $$;
 
--- Its caller holds the organization's lock where others may make circles at the same time.
+-- Its caller holds the organization's lock, where others may close a circle at the same time.
 create function private.require_no_cycle(p_import_id uuid)
 returns void
 language plpgsql stable
@@ -124,5 +124,100 @@ begin
   return v_ids;
 end;
 $$;
+
+-- Waiting -----------------------------------------------------------------------------------------
+-- A job in phase waiting is queued, though not for its turn, or paused where what it waits for came to a bad end. It is
+-- looked at when it starts or is resumed, and at every end of an import that it may wait for, with the
+-- organization locked: so of two that end together, the second sees both.
+
+create function private.settle_waiting_job(p_job public.scheduled_jobs)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_bad   record;
+  v_error jsonb;
+  v_open  boolean;
+begin
+  select p.* into v_bad
+  from public.import_batches as b
+  cross join lateral private.prerequisites(b) as p
+  where b.id = p_job.batch_id
+    and (p.status is null or p.status in ('failed', 'cancelled', 'undone'))
+  limit 1;
+  if found then
+    v_error := jsonb_build_object(
+      'code', 'prerequisite_failed',
+      'message', 'an import that this one waits for did not complete',
+      'details', format('import %s%s is %s', v_bad.id, ' into ' || v_bad.dataset, coalesce(v_bad.status::text, 'gone')),
+      'hint', 'Try that one again, and this one goes on by itself; or cancel this one.'
+    );
+  end if;
+
+  select exists (
+    select from public.import_batches as b
+    cross join lateral private.prerequisites(b) as p
+    where b.id = p_job.batch_id and p.status is distinct from 'completed'
+  ) into v_open;
+
+  update public.scheduled_jobs as j
+  set status = case when v_error is null then 'queued' else 'paused' end::public.sync_status_type,
+      phase  = case when v_open then 'waiting' else j.job_type end,
+      error  = v_error
+  where j.id = p_job.id;
+  if not v_open then
+    perform private.release_queued_jobs(p_job.org_id);
+  end if;
+end;
+$$;
+
+-- Definer: it may be somebody else's job that waits.
+create function private.tg_import_batches__settle_waiting()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  -- With its organization goes everything.
+  if not exists (select from public.organization as o where o.id = old.org_id) then
+    return null;
+  end if;
+  perform private.lock_organization(old.org_id);
+
+  for v_job in
+    select j.*
+    from public.scheduled_jobs as j
+    join public.import_batches as b on b.id = j.batch_id
+    where j.org_id = old.org_id
+      and j.phase = 'waiting' and j.finished_at is null
+      and (j.status = 'queued' or j.error is not null) -- not those that people paused
+      and (old.id = any (b.depends_on) or b.set_id = old.set_id)
+    order by j.created_at
+    for no key update of j skip locked -- whoever holds it stops or ends it, or looks after this
+  loop
+    perform private.settle_waiting_job(v_job);
+  end loop;
+  return null;
+end;
+$$;
+
+create trigger _800_settle_waiting
+  after update of status on public.import_batches
+  for each row when (
+    old.status is distinct from new.status and (
+      old.status in ('completed', 'failed', 'cancelled', 'undone')
+      or new.status in ('completed', 'failed', 'cancelled', 'undone')
+    )
+  )
+  execute function private.tg_import_batches__settle_waiting();
+
+create trigger _800_settle_waiting_for_none
+  after delete on public.import_batches
+  for each row execute function private.tg_import_batches__settle_waiting();
 
 revoke all on all functions in schema private from public;

@@ -71,7 +71,7 @@ language sql immutable
 security invoker
 set search_path = ''
 as $$
-  select p_batch.status::text not in ('receiving', 'failed', 'cancelled', 'undone');
+  select p_batch.status not in ('receiving', 'failed', 'cancelled', 'undone');
 $$;
 
 -- The same file is applied once, unless that is said to be meant.
@@ -139,7 +139,7 @@ $$;
 -- Starting ----------------------------------------------------------------------------------------
 
 -- A validate or commit job is for one import, which must be the caller's to act upon and in the right
--- state. Definer: locks the batch.
+-- state. Definer: locks the organization, then the batch.
 create function private.tg_scheduled_jobs__resolve_import()
 returns trigger
 language plpgsql
@@ -160,12 +160,14 @@ begin
   select b.* into v_batch
   from public.import_batches as b
   where b.id = (new.params ->> 'import_id')::uuid
-    and b.org_id in (select private.org_ids('viewer'))
-  for update;
+    and b.org_id in (select private.org_ids('viewer'));
   if not found then
     raise exception using errcode = 'PT404', message = 'import not found';
   end if;
   perform private.require_import_right(v_batch);
+
+  perform private.lock_organization(v_batch.org_id);
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
 
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
@@ -221,6 +223,12 @@ begin
 
   new.total_count := case new.job_type when 'undo' then private.require_reversible(v_batch) else v_batch.row_count end;
   new.phase       := new.job_type;
+  if new.job_type = 'validate' then
+    perform private.require_no_cycle(v_batch.id);
+    if exists (select from private.prerequisites(v_batch) as p where p.status is distinct from 'completed') then
+      new.phase := 'waiting';
+    end if;
+  end if;
   new.params      := case new.job_type
     when 'validate' then
       jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
@@ -267,6 +275,9 @@ begin
     v_chunk := v_batch.row_count;
   end if;
   perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count, v_chunk);
+  if new.phase = 'waiting' then
+    perform private.settle_waiting_job(new);
+  end if;
   return null;
 end;
 $$;

@@ -58,6 +58,18 @@ as $$
   having count(*) > 0;
 $$;
 
+-- What keeps an import from being validated.
+create function private.waiting_for(p_batch public.import_batches)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'dataset', p.dataset, 'status', p.status) order by p.dataset, p.id), '[]')
+  from private.prerequisites(p_batch) as p
+  where p_batch.status in ('receiving', 'staged', 'validating') and p.status is distinct from 'completed';
+$$;
+
 -- The document of an import that the caller may see. Definer: the job's row holds claims, which no client may read.
 create function private.describe_import(p_import_id uuid)
 returns jsonb
@@ -112,7 +124,8 @@ begin
     'undo', private.undo_counts(v_batch),
     'progress', v_progress,
     'job', case when v_job.id is not null then private.describe_job(v_job) end,
-    'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'corrects', v_batch.corrects,
+    'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'waiting_for', private.waiting_for(v_batch),
+    'corrects', v_batch.corrects,
     'duplicate_of', v_batch.duplicate_of,
     'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
     'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
@@ -121,6 +134,33 @@ end;
 $$;
 
 -- Creating ----------------------------------------------------------------------------------------
+
+-- The organization that the caller makes something for: the one named, or their own.
+create function private.resolve_organization(p_org_id uuid)
+returns uuid
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_org_id uuid := p_org_id;
+begin
+  if v_org_id is null and not private.is_service_caller() then
+    v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
+  end if;
+  if v_org_id is null then
+    raise exception using
+      errcode = '22023',
+      message = 'organization is required',
+      hint    = 'Name org_id: the caller belongs to no organization.';
+  end if;
+  -- A stranger learns nothing of what the organization has, so this comes first.
+  if not exists (select from private.org_ids('viewer') as o (id) where o.id = v_org_id) then
+    raise exception using errcode = 'PT404', message = 'organization not found';
+  end if;
+  return v_org_id;
+end;
+$$;
 
 -- The import whose failed rows the caller brings in again: theirs to act upon, and judged.
 create function private.find_correctable(p_import_id uuid)
@@ -134,7 +174,7 @@ declare
 begin
   perform private.require_import_right(v_batch);
   if v_batch.staged_at is null
-    or v_batch.status::text not in ('validated', 'completed', 'failed', 'cancelled', 'undone') then
+    or v_batch.status not in ('validated', 'completed', 'failed', 'cancelled', 'undone') then
     raise exception using
       errcode = 'PT409',
       message = 'import is not judged yet',
@@ -200,19 +240,7 @@ begin
     end if;
   end if;
 
-  if v_org_id is null and not private.is_service_caller() then
-    v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
-  end if;
-  if v_org_id is null then
-    raise exception using
-      errcode = '22023',
-      message = 'organization is required',
-      hint    = 'Name org_id: the caller belongs to no organization.';
-  end if;
-  -- A stranger learns nothing of what the organization has, so this comes first.
-  if not exists (select from private.org_ids('viewer') as o (id) where o.id = v_org_id) then
-    raise exception using errcode = 'PT404', message = 'organization not found';
-  end if;
+  v_org_id := private.resolve_organization(v_org_id);
 
   select d.* into v_dataset from public.datasets as d where d.key = coalesce(p_dataset, v_parent.dataset);
   if not found then
@@ -287,7 +315,7 @@ begin
     p_set_id, private.normalize_prerequisites(v_org_id, p_depends_on), p_corrects
   )
   returning * into v_batch;
-  perform private.require_no_cycle(v_batch.id);
+  perform private.require_no_cycle(v_batch.id); -- looked at again before it is validated
   return private.describe_import(v_batch.id);
 end;
 $$;
@@ -525,6 +553,7 @@ language sql volatile
 security definer
 set search_path = ''
 as $$
+  select private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
   delete from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
 $$;
 
@@ -538,7 +567,7 @@ as $$
 declare
   v_claims text := nullif(current_setting('request.jwt.claims', true), '');
 begin
-  perform private.assume_claims(jsonb_build_object('sub', b.initiated_by))
+  perform private.assume_claims(jsonb_build_object('sub', b.initiated_by)), private.lock_organization(b.org_id)
   from public.import_batches as b where b.id = p_import_id;
 
   update public.import_batches as b

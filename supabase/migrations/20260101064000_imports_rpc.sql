@@ -43,6 +43,10 @@ declare
   v_batch    public.import_batches;
   v_template public.import_templates;
 begin
+  if p_depends_on is not null then
+    -- The organization before the batch. Two that would close a circle together wait here.
+    perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
+  end if;
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
 
@@ -73,8 +77,6 @@ begin
   where b.id = p_import_id;
 
   if p_depends_on is not null then
-    -- The batch before the organization, as when a job is started. Two that close a circle together wait here.
-    perform private.lock_organization(v_batch.org_id);
     perform private.require_no_cycle(p_import_id);
   end if;
 end;
@@ -235,22 +237,23 @@ declare
   v_batch public.import_batches;
   v_job   uuid;
 begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
+  perform private.require_import_right(v_batch);
+
   loop
     -- The job before the batch: in the order in which the workers lock them.
     select j.id into v_job
     from public.scheduled_jobs as j
     where j.batch_id = p_import_id and j.finished_at is null;
     if v_job is not null then
-      select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
-      perform private.require_import_right(v_batch);
       if private.cancel_job(v_job) then
         return;
       end if;
       continue; -- it ended meanwhile, and another may have begun
     end if;
 
+    perform private.lock_organization(v_batch.org_id);
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
-    perform private.require_import_right(v_batch);
     exit when v_batch.status not in ('validating', 'committing', 'undoing'); -- else a job began meanwhile
   end loop;
 
@@ -294,7 +297,8 @@ as $$
 $$;
 comment on function public.get_import(uuid) is
   'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, '
-  'sample, mapping, suggested_mapping, template_id, options, counts, issues, error, progress, job, set_id, depends_on, corrects, duplicate_of, '
+  'sample, mapping, suggested_mapping, template_id, options, counts, issues, error, undo, progress, job, set_id, depends_on, waiting_for, '
+  'corrects, corrected_by, chain, duplicate_of, '
   'initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
 
 create function public.list_imports(

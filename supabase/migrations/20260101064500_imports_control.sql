@@ -1,6 +1,6 @@
--- Stopping and going on: pause, resume and retry of an import's jobs.
+-- Stopping and going on: pause, resume and retry of an import's jobs; sets of imports.
 -- Needs: imports_rpc.
--- Exposes: pause_import, resume_import, retry_import.
+-- Exposes: pause_import, resume_import, retry_import, create_import_set, get_import_set, run_import_set.
 
 -- What people did with a job; its end is logged with its progress.
 create function private.log_job_activity(p_batch public.import_batches, p_action public.sync_action, p_status public.sync_status_type)
@@ -114,6 +114,9 @@ begin
       detail  = format('import %s: its job is %s', v_batch.id, v_job.status),
       hint    = 'It goes on by itself.';
   end if;
+  if v_job.phase = 'waiting' then
+    perform private.settle_waiting_job(v_job); -- resume_job has locked the organization
+  end if;
   perform private.log_job_activity(v_batch, 'resumed', 'running');
 end;
 $$;
@@ -158,12 +161,143 @@ comment on function public.retry_import(uuid) is
   'Tries the tasks again for which a failed import was given up, and those after them, with the caller''s rights; what was done stays and '
   'its counts go on. Returns the import''s document, with the new job. Errors: 42501, PT404, PT409 (nothing to try again).';
 
+-- Sets --------------------------------------------------------------------------------------------
+
+-- A set, as its imports are: what needs somebody comes before what is well.
+create function private.describe_import_set(p_set public.import_sets)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', p_set.id, 'org_id', p_set.org_id, 'name', p_set.name,
+    'status', case
+      when count(*) filter (where s.status = 'receiving' or (s.job in ('pending', 'queued', 'running') and s.phase <> 'waiting')) > 0
+        then 'running'
+      when count(*) filter (where s.status = 'failed' or s.error_code = 'prerequisite_failed') > 0 then 'failed'
+      when count(*) filter (where s.job = 'paused') > 0 then 'paused'
+      when count(*) = 0 or count(*) filter (where s.status in ('staged', 'validating', 'validated')) > 0 then 'open'
+      when count(*) filter (where s.status = 'completed') > 0 then 'completed'
+      else min(s.status)
+    end,
+    'imports', coalesce(jsonb_agg(s.document order by s.position, s.created_at), '[]'),
+    'created_at', p_set.created_at
+  )
+  from (
+    select
+      d.document, e.position, b.created_at, b.status::text,
+      d.document #>> '{job,status}' as job, d.document #>> '{job,phase}' as phase, d.document #>> '{job,error,code}' as error_code
+    from public.import_batches as b
+    join public.datasets as e on e.key = b.dataset
+    cross join lateral (select private.describe_import(b.id) - 'sample' as document) as d
+    where b.set_id = p_set.id
+  ) as s;
+$$;
+
+-- The set, if the caller may see it.
+create function private.find_import_set(p_set_id uuid)
+returns public.import_sets
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_set public.import_sets;
+begin
+  select s.* into v_set
+  from public.import_sets as s
+  where s.id = p_set_id
+    and s.org_id in (select private.org_ids('viewer'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import set not found';
+  end if;
+  return v_set;
+end;
+$$;
+
+-- Definer: sets are written by Sluice alone. Authorises first.
+create function private.create_import_set(p_org_id uuid, p_name text)
+returns public.import_sets
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_org_id uuid := private.resolve_organization(p_org_id);
+  v_set    public.import_sets;
+begin
+  perform private.require_org_role(v_org_id, 'member');
+  insert into public.import_sets (org_id, name, created_by) values (v_org_id, p_name, auth.uid()) returning * into v_set;
+  return v_set;
+end;
+$$;
+
+create function public.create_import_set(org_id uuid default null, name text default null)
+returns jsonb
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select private.describe_import_set(private.create_import_set(create_import_set.org_id, create_import_set.name));
+$$;
+comment on function public.create_import_set(uuid, text) is
+  'Makes a set, to which create_import adds with set_id: each of its imports waits for those whose datasets its own refers to. Returns its '
+  'document (see get_import_set). org_id: the caller''s own unless given. Errors: 22023, 23514 (name), 42501, PT404.';
+
+create function public.get_import_set(set_id uuid)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select private.describe_import_set(private.find_import_set(get_import_set.set_id));
+$$;
+comment on function public.get_import_set(uuid) is
+  'A set and its imports, in the order of their datasets: { id, org_id, name, status, imports: [documents without sample], created_at }. '
+  'status: running, failed (one failed, or waits for one that did), paused, open (some await somebody), completed, cancelled, undone. '
+  'Errors: PT404.';
+
+create function public.run_import_set(set_id uuid, commit boolean default true, force boolean default false)
+returns jsonb
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_set public.import_sets := private.find_import_set(run_import_set.set_id);
+  v_id  uuid;
+begin
+  for v_id in
+    select b.id
+    from public.import_batches as b
+    join public.datasets as d on d.key = b.dataset
+    where b.set_id = v_set.id and b.status = 'staged'
+    order by d.position, b.created_at
+  loop
+    perform private.start_import_job('validate', v_id,
+      jsonb_build_object('commit', run_import_set.commit, 'force', run_import_set.force), null);
+  end loop;
+  return private.describe_import_set(v_set);
+end;
+$$;
+comment on function public.run_import_set(uuid, boolean, boolean) is
+  'Starts every staged import of a set, as validate_import does: all of them or none. Each waits for those that it refers to. Returns the '
+  'set''s document. Errors: 22023 (circle, transform), 42501, PT404, PT409 (the same file again without force), PT413, PT422.';
+
 -- Grants ------------------------------------------------------------------------------------------
 
-revoke all on function public.pause_import(uuid), public.resume_import(uuid), public.retry_import(uuid)
+revoke all on function
+  public.pause_import(uuid), public.resume_import(uuid), public.retry_import(uuid),
+  public.create_import_set(uuid, text), public.get_import_set(uuid), public.run_import_set(uuid, boolean, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function public.pause_import(uuid), public.resume_import(uuid), public.retry_import(uuid)
+grant execute on function
+  public.pause_import(uuid), public.resume_import(uuid), public.retry_import(uuid),
+  public.create_import_set(uuid, text), public.get_import_set(uuid), public.run_import_set(uuid, boolean, boolean)
   to authenticated, service_role;
 
 revoke all on all functions in schema private from public;
-grant execute on function private.pause_import(uuid), private.resume_import(uuid) to authenticated, service_role;
+grant execute on function
+  private.pause_import(uuid), private.resume_import(uuid), private.create_import_set(uuid, text),
+  private.find_import_set(uuid), private.describe_import_set(public.import_sets)
+  to authenticated, service_role;

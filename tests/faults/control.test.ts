@@ -193,6 +193,73 @@ describe('the limit of running jobs', () => {
   })
 })
 
+describe('an import that waits for two', () => {
+  /** Two imports that are on their way to the end, and one that waits for both. */
+  async function makeThree(round: number): Promise<[string, string, string]> {
+    const [one, two, waiting] = [
+      await stage(targetRows(20, `A${round}-`), 10),
+      await stage(targetRows(20, `B${round}-`), 10),
+      await stage(targetRows(20, `C${round}-`), 10),
+    ]
+    await asPerson(
+      sql,
+      admin,
+      (tx) => tx`select public.set_import_mapping(${waiting}, depends_on => ${[one, two]}::uuid[])`,
+    )
+    return [one, two, waiting]
+  }
+
+  const stateOf = (importId: string) =>
+    until('it is over, or held', 20, async () => {
+      const { status, job } = await getImport(sql, importId)
+      if (['completed', 'failed', 'cancelled'].includes(status)) return status
+      return job?.status === 'paused' && 'paused'
+    })
+
+  it('goes on when they end at the same moment, whenever it began to wait', async () => {
+    workers = startWorkers(stack, 3)
+    for (let round = 0; round < 12; round++) {
+      const three = await makeThree(round)
+      const starts = three.map((importId, n) =>
+        nap(n === 2 ? Math.random() * 80 : 0).then(() => validate(sql, admin, importId, true)),
+      )
+      await Promise.all(starts)
+      for (const importId of three) expect(await stateOf(importId)).toBe('completed')
+      expect((await getImport(sql, three[2])).counts).toMatchObject({ inserted: 20 })
+    }
+  })
+
+  it('is held by one that is cancelled, and by nothing else, while people pause and resume it', async () => {
+    workers = startWorkers(stack, 3)
+    const ends: Record<string, number> = {}
+    for (let round = 0; round < 12; round++) {
+      const [one, two, waiting] = await makeThree(round)
+      await Promise.all([one, two, waiting].map((importId) => validate(sql, admin, importId, true)))
+      const meddling = async () => {
+        for (const action of ['pause_import', 'resume_import'] as const) {
+          await nap(Math.random() * 40)
+          expect(['done', 'PT409']).toContain(await act(action, waiting))
+        }
+      }
+      const [answer] = await Promise.all([
+        nap(Math.random() * 80).then(() => act('cancel_import', one)),
+        meddling(),
+      ])
+      const state = `${await stateOf(one)} ${await stateOf(two)} ${await stateOf(waiting)}`
+      expect(['done cancelled completed paused', 'PT409 completed completed completed']).toContain(
+        `${answer} ${state}`,
+      )
+      ends[state] = (ends[state] ?? 0) + 1
+      if (state.endsWith('paused')) {
+        const { job } = await getImport(sql, waiting)
+        expect(job).toMatchObject({ error: { code: 'prerequisite_failed' } })
+        expect(await act('cancel_import', waiting)).toBe('done')
+      }
+    }
+    expect(Object.keys(ends)).toHaveLength(2)
+  })
+})
+
 describe('a retry', () => {
   it('goes on with what a failing import left, whatever was in flight, and applies every row once', async () => {
     workers = startWorkers(stack, 2)
