@@ -14,13 +14,15 @@ comment on type public.import_status is
 -- Sets --------------------------------------------------------------------------------------------
 
 create table public.import_sets (
-  id         uuid primary key default gen_random_uuid(),
-  org_id     uuid not null references public.organization (id) on delete cascade,
-  name       text,
-  created_by uuid references auth.users (id) on delete set null,
-  created_at timestamptz not null default now(),
+  id              uuid primary key default gen_random_uuid(),
+  org_id          uuid not null references public.organization (id) on delete cascade,
+  name            text,
+  created_by      uuid references auth.users (id) on delete set null,
+  idempotency_key text,
+  created_at      timestamptz not null default now(),
 
-  constraint import_sets_name_check check (length(name) between 1 and 255)
+  constraint import_sets_name_check check (length(name) between 1 and 255),
+  constraint import_sets_idempotency_key_check check (length(idempotency_key) between 1 and 255)
 );
 alter table public.import_sets enable row level security;
 comment on table public.import_sets is
@@ -28,6 +30,9 @@ comment on table public.import_sets is
 comment on column public.import_sets.created_by is 'Who may add imports to it, beside admins; null for the service.';
 create index import_sets_org_id_created_at_idx on public.import_sets (org_id, created_at desc);
 create index import_sets_created_by_idx on public.import_sets (created_by);
+create unique index import_sets_idempotency_key_key
+  on public.import_sets (org_id, created_by, idempotency_key) nulls not distinct
+  where idempotency_key is not null;
 
 -- Batches -----------------------------------------------------------------------------------------
 
@@ -237,7 +242,7 @@ create trigger _300_guard_status
   execute function private.tg_import_batches__guard_status();
 
 -- A key is its person's: without them it may not stand for the service's, nor for that of another who left.
-create function private.tg_import_batches__forget_key()
+create function private.tg__forget_key()
 returns trigger
 language plpgsql
 security invoker
@@ -252,7 +257,12 @@ $$;
 create trigger _100_forget_key
   before update of initiated_by on public.import_batches
   for each row when (new.initiated_by is null)
-  execute function private.tg_import_batches__forget_key();
+  execute function private.tg__forget_key();
+
+create trigger _100_forget_key
+  before update of created_by on public.import_sets
+  for each row when (new.created_by is null)
+  execute function private.tg__forget_key();
 
 -- What people did; the ends of jobs are logged with their progress. Definer: the log is closed.
 create function private.tg_import_batches__log_activity()

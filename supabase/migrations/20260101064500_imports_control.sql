@@ -217,8 +217,8 @@ end;
 $$;
 
 -- Definer: sets are written by Sluice alone. Authorises first.
-create function private.create_import_set(p_org_id uuid, p_name text)
-returns public.import_sets
+create function private.create_import_set(p_org_id uuid, p_name text, p_idempotency_key text)
+returns jsonb
 language plpgsql volatile
 security definer
 set search_path = ''
@@ -228,22 +228,37 @@ declare
   v_set    public.import_sets;
 begin
   perform private.require_org_role(v_org_id, 'member');
-  insert into public.import_sets (org_id, name, created_by) values (v_org_id, p_name, auth.uid()) returning * into v_set;
-  return v_set;
+
+  select s.* into v_set
+  from public.import_sets as s
+  where s.org_id = v_org_id
+    and s.created_by is not distinct from auth.uid()
+    and s.idempotency_key = p_idempotency_key;
+  if found then
+    return private.describe_import_set(v_set) || '{"replayed": true}';
+  end if;
+
+  insert into public.import_sets (org_id, name, created_by, idempotency_key)
+  values (v_org_id, p_name, auth.uid(), p_idempotency_key)
+  returning * into v_set;
+  return private.describe_import_set(v_set);
 end;
 $$;
 
-create function public.create_import_set(org_id uuid default null, name text default null)
+create function public.create_import_set(
+  org_id uuid default null, name text default null, idempotency_key text default null
+)
 returns jsonb
 language sql volatile
 security invoker
 set search_path = ''
 as $$
-  select private.describe_import_set(private.create_import_set(create_import_set.org_id, create_import_set.name));
+  select private.create_import_set(create_import_set.org_id, create_import_set.name, create_import_set.idempotency_key);
 $$;
-comment on function public.create_import_set(uuid, text) is
+comment on function public.create_import_set(uuid, text, text) is
   'Makes a set, to which create_import adds with set_id: each of its imports waits for those whose datasets its own refers to. Returns its '
-  'document (see get_import_set). org_id: the caller''s own unless given. Errors: 22023, 23514 (name), 42501, PT404.';
+  'document (see get_import_set), with "replayed": true where the idempotency key was used before. org_id: the caller''s own unless given. '
+  'Errors: 22023, 23514 (name), 42501, PT404.';
 
 create function public.get_import_set(set_id uuid)
 returns jsonb
@@ -289,15 +304,15 @@ comment on function public.run_import_set(uuid, boolean, boolean) is
 
 revoke all on function
   public.pause_import(uuid), public.resume_import(uuid), public.retry_import(uuid),
-  public.create_import_set(uuid, text), public.get_import_set(uuid), public.run_import_set(uuid, boolean, boolean)
+  public.create_import_set(uuid, text, text), public.get_import_set(uuid), public.run_import_set(uuid, boolean, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.pause_import(uuid), public.resume_import(uuid), public.retry_import(uuid),
-  public.create_import_set(uuid, text), public.get_import_set(uuid), public.run_import_set(uuid, boolean, boolean)
+  public.create_import_set(uuid, text, text), public.get_import_set(uuid), public.run_import_set(uuid, boolean, boolean)
   to authenticated, service_role;
 
 revoke all on all functions in schema private from public;
 grant execute on function
-  private.pause_import(uuid), private.resume_import(uuid), private.create_import_set(uuid, text),
+  private.pause_import(uuid), private.resume_import(uuid), private.create_import_set(uuid, text, text),
   private.find_import_set(uuid), private.describe_import_set(public.import_sets)
   to authenticated, service_role;

@@ -1,6 +1,6 @@
 -- depends_on and sets: what an import waits for, when it goes on, what stops it; circles; who may.
 begin;
-select plan(83);
+select plan(87);
 select tests.set_up_actors();
 
 -- A staged import of the caller; customers 1 and contact 1 of customer 1, unless given.
@@ -187,11 +187,25 @@ select tests.act_as('max');
 select is(pg_temp.state('i2'), 'validating validate paused waiting prerequisite_failed', 'which may never come');
 select ok(public.get_import(tests.kept('i2')) #>> '{job,error,details}' like '% is gone', 'and then is gone');
 
+select pg_temp.stage('j1'), pg_temp.stage('j2', 'products', p_rows => '[["j2", "x", "1"]]');
+select pg_temp.stage('j3', 'contacts', p_depends_on => array[tests.kept('j1'), tests.kept('j2')]);
+select public.validate_import(tests.kept('j3'), true);
+select tests.run_import(tests.kept('j2'));
+select public.undo_import(tests.kept('j2'));
+select is(pg_temp.state('j3'), 'validating validate queued waiting', 'one that is being undone is no longer there');
+select tests.run_jobs();
+select is(pg_temp.state('j3'), 'validating validate paused waiting prerequisite_failed', 'nor when it is undone');
+
 -- Sets: who ----------------------------------------------------------------------------------------------
 
 select tests.keep('s', (public.create_import_set(name => 'Move') ->> 'id')::uuid);
 select is(public.get_import_set(tests.kept('s')) - 'created_at', jsonb_build_object('id', tests.kept('s'), 'org_id', tests.org_id('acme'),
   'name', 'Move', 'status', 'open', 'imports', '[]'::jsonb), 'a member makes a set');
+select tests.keep('k', (public.create_import_set(idempotency_key => 'k1') ->> 'id')::uuid);
+select is(public.create_import_set(idempotency_key => 'k1') @> jsonb_build_object('id', tests.kept('k'), 'replayed', true), true,
+  'once for each idempotency key');
+select tests.act_as('mia');
+select isnt((public.create_import_set(idempotency_key => 'k1') ->> 'id')::uuid, tests.kept('k'), 'of one person');
 select tests.act_as('vic');
 select throws_ok($$ select public.create_import_set() $$, '42501', 'organization role required', 'a viewer does not');
 select is(public.get_import_set(tests.kept('s')) ->> 'name', 'Move', 'but sees it');
