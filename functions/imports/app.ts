@@ -46,21 +46,24 @@ export function importsApp() {
     [routes.commit, 'commit_import'],
   ] as const) {
     app.openapi(route, async (c) => {
-      const { id } = c.req.valid('param')
       const { wait, force } = c.req.valid('query')
-      const job = await c.env.db(rpc, {
-        import_id: id,
-        force,
-        idempotency_key: c.req.valid('header')['idempotency-key'],
-      })
-      if (wait === 0) return json(job, 202)
-      const { document, done } = await awaitImport(c.env.db, id, wait)
-      return json(document, done ? 200 : 202)
+      const idempotency_key = c.req.valid('header')['idempotency-key']
+      return start(c.env.db, c.req.valid('param').id, wait, rpc, { force, idempotency_key })
     })
   }
-  app.openapi(routes.cancel, async (c) =>
-    json(await c.env.db('cancel_import', { import_id: c.req.valid('param').id }), 202),
-  )
+  app.openapi(routes.undo, async (c) => {
+    const { wait, dry_run } = c.req.valid('query')
+    const idempotency_key = c.req.valid('header')['idempotency-key']
+    return start(c.env.db, c.req.valid('param').id, wait, 'undo_import', { dry_run, idempotency_key })
+  })
+  for (const [route, rpc] of [
+    [routes.resume, 'resume_import'],
+    [routes.retry, 'retry_import'],
+    [routes.cancel, 'cancel_import'],
+  ] as const) {
+    app.openapi(route, async (c) => start(c.env.db, c.req.valid('param').id, c.req.valid('query').wait, rpc))
+  }
+  app.openapi(routes.pause, async (c) => start(c.env.db, c.req.valid('param').id, 0, 'pause_import'))
   app.openapi(routes.rows, async (c) => {
     const { status, after, limit } = c.req.valid('query')
     const { id } = c.req.valid('param')
@@ -96,6 +99,23 @@ export function importsApp() {
  */
 function json(body: unknown, status = 200, headers: Record<string, string> = {}): never {
   return Response.json(body, { status, headers }) as never
+}
+
+/**
+ * Starts something with an import. The answer is what the RPC says of it or, with `wait`, the import once that is done or
+ * the time is over.
+ */
+async function start(
+  db: CallDatabase,
+  importId: string,
+  wait: number,
+  rpc: Parameters<CallDatabase>[0],
+  args: Record<string, unknown> = {},
+): Promise<never> {
+  const started = await db(rpc, { import_id: importId, ...args })
+  if (wait === 0) return json(started, 202)
+  const { document, done } = await awaitImport(db, importId, wait)
+  return json(document, done ? 200 : 202)
 }
 
 /** What hono says of a body that it cannot read. */

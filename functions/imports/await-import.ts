@@ -12,7 +12,18 @@ export interface ImportDocument {
 }
 
 const interval = 250
-const ended = ['completed', 'failed', 'cancelled']
+const jobEnds = ['completed', 'failed', 'cancelled']
+const ends = [...jobEnds, 'undone']
+
+/** Whether a job of the import runs, or waits to. */
+function isAtWork({ job }: Pick<ImportDocument, 'job'>): boolean {
+  return job !== null && !jobEnds.includes(job.status)
+}
+
+/** Whether nothing more comes of an import by itself. */
+export function isAtEnd(document: Pick<ImportDocument, 'status' | 'job'>): boolean {
+  return ends.includes(document.status) && !isAtWork(document)
+}
 
 /** The document of an import. */
 export async function getImport(db: CallDatabase, id: string): Promise<ImportDocument> {
@@ -31,8 +42,7 @@ export async function awaitImport(
   const deadline = Date.now() + seconds * 1000
   for (;;) {
     const document = await getImport(db, id)
-    const isIdle = document.job === null || ended.includes(document.job.status)
-    const done = ended.includes(document.status) || (document.status === 'validated' && isIdle)
+    const done = isAtEnd(document) || (document.status === 'validated' && !isAtWork(document))
     if (done || Date.now() + interval > deadline) return { document, done }
     await sleep(interval)
   }

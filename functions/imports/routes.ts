@@ -13,7 +13,9 @@ import {
   rowListSchema,
   rowsSchema,
   startSchema,
+  undoSchema,
   uploadSchema,
+  waitSchema,
 } from './schemas.ts'
 
 function answer<Schema extends z.ZodType>(schema: Schema, description: string) {
@@ -108,6 +110,11 @@ export const change = createRoute({
   },
 })
 
+const started = {
+  200: answer(importSchema, 'With wait: the import, when the work was done in time'),
+  202: answer(z.union([jobAnswerSchema, importSchema]), 'The job; with wait, the import as it is'),
+}
+
 export const validate = start('validate', 'validateImport', 'Judge every row')
 export const commit = start('commit', 'commitImport', 'Apply the valid rows')
 
@@ -119,23 +126,46 @@ function start<Action extends string>(action: Action, operationId: string, summa
     summary,
     security,
     request: { params: idSchema, query: startSchema, headers: idempotencySchema },
-    responses: {
-      ...refusals,
-      200: answer(importSchema, 'With wait: the import, when the work was done in time'),
-      202: answer(z.union([jobAnswerSchema, importSchema]), 'The job; with wait, the import as it is'),
-    },
+    responses: { ...refusals, ...started },
   })
 }
 
-export const cancel = createRoute({
+export const undo = createRoute({
   method: 'post',
-  path: '/imports/{id}/cancel',
-  operationId: 'cancelImport',
-  summary: 'Stop an import; what is applied stays',
+  path: '/imports/{id}/undo',
+  operationId: 'undoImport',
+  summary: 'Take back what an import did',
+  description:
+    'Inserted records are deleted, updated ones get their former values, deleted ones return. What somebody changed since, what others refer to and what the caller may not write is kept. The `result` of the job says how many records were `reversed`, `changed`, `missing`, `referenced`, `denied` and `refused`.',
+  security,
+  request: { params: idSchema, query: undoSchema, headers: idempotencySchema },
+  responses: { ...refusals, ...started },
+})
+
+export const pause = createRoute({
+  method: 'post',
+  path: '/imports/{id}/pause',
+  operationId: 'pauseImport',
+  summary: 'Hold the job of an import until it is resumed; tasks in flight end',
   security,
   request: { params: idSchema },
   responses: { ...refusals, 202: answer(importSchema, 'The import') },
 })
+export const resume = goOn('resume', 'resumeImport', 'Let a paused import go on')
+export const retry = goOn('retry', 'retryImport', 'Try again what a failed import was given up for')
+export const cancel = goOn('cancel', 'cancelImport', 'Stop an import; what is applied stays')
+
+function goOn<Action extends string>(action: Action, operationId: string, summary: string) {
+  return createRoute({
+    method: 'post',
+    path: `/imports/{id}/${action}` as const,
+    operationId,
+    summary,
+    security,
+    request: { params: idSchema, query: z.object({ wait: waitSchema }) },
+    responses: { ...refusals, 200: started[200], 202: answer(importSchema, 'The import as it is') },
+  })
+}
 
 export const rows = createRoute({
   method: 'get',

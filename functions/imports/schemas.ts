@@ -49,6 +49,7 @@ const jobSchema = z
     total: z.number().nullable().optional(),
     done: z.number().nullable().optional(),
     failed: z.number().nullable().optional(),
+    result: z.unknown().optional(),
     error: z.unknown().optional(),
   })
   .openapi('Job')
@@ -62,6 +63,8 @@ const statusSchema = z.enum([
   'completed',
   'failed',
   'cancelled',
+  'undoing',
+  'undone',
 ])
 
 /** An import, as `get_import` describes it. The database makes it; this is its documentation. */
@@ -96,6 +99,10 @@ export const importSchema = z
       }),
     ),
     error: z.unknown().nullable(),
+    undo: z
+      .looseObject({ reversed: z.number(), kept: z.record(z.string(), z.number()) })
+      .nullable()
+      .openapi({ description: 'How many records an undo took back, and kept for which reason' }),
     progress: z.unknown().nullable(),
     job: jobSchema.nullable(),
     set_id: z.uuid().nullable(),
@@ -251,6 +258,13 @@ export const idempotencySchema = z.object({
   }),
 })
 export const startSchema = z.object({ wait: waitSchema, force: forceSchema })
+export const undoSchema = z.object({
+  wait: waitSchema,
+  dry_run: flag.optional().openapi({
+    description: 'true: find out what would be taken back, and take nothing back',
+    type: 'boolean',
+  }),
+})
 export const changeSchema = z.strictObject({
   mapping: mappingSchema.optional(),
   options: optionsSchema.optional(),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { anonymousClient, connect, type Person, signUp } from '../support/client.ts'
+import { request } from '../support/http.ts'
 import { join, settled, stageRows } from '../support/imports.ts'
 
 // Who is not in the organization gets nothing of it, and nobody runs anything with another's rights.
@@ -71,6 +72,10 @@ describe('somebody of another organization', () => {
     ['validate_import', {}],
     ['commit_import', {}],
     ['cancel_import', {}],
+    ['pause_import', {}],
+    ['resume_import', {}],
+    ['retry_import', {}],
+    ['undo_import', {}],
   ])('gets 404 of %s, as for an import that never was', async (rpc, parameters) => {
     const hidden = await stranger.client.rpc(rpc, { import_id: importId, ...parameters })
     const absent = await stranger.client.rpc(rpc, { import_id: randomUUID(), ...parameters })
@@ -78,6 +83,27 @@ describe('somebody of another organization', () => {
     expect([absent.status, absent.error]).toEqual([404, hidden.error])
     const allowed = await admin.client.rpc(rpc, { import_id: importId, ...parameters })
     expect(allowed.status).not.toBe(404)
+  })
+
+  it('gets 404 of every route of an import, as for one that never was', async () => {
+    const description = (await request(stranger, 'GET', '/openapi.json')).body as unknown as {
+      paths: Record<string, Record<string, object>>
+    }
+    const bodies: Record<string, unknown> = { 'patch /{id}': { options: { blank: 'clear' } } }
+    const routes = Object.entries(description.paths)
+      .filter(([path]) => path.startsWith('/imports/{id}'))
+      .flatMap(([path, methods]) =>
+        Object.keys(methods).map((method) => `${method} ${path.slice('/imports'.length)}`),
+      )
+    expect(routes).toEqual(expect.arrayContaining(['get /{id}', 'post /{id}/undo', 'get /{id}/failed.csv']))
+    for (const route of routes) {
+      const [method, path] = route.split(' ') as [string, string]
+      const of = async (id: string) =>
+        request(stranger, method.toUpperCase(), path.replace('{id}', id), { body: bodies[route] })
+      const [hidden, absent] = [await of(importId), await of(randomUUID())]
+      expect([route, hidden.status, hidden.body.message]).toEqual([route, 404, 'import not found'])
+      expect([route, absent.status, absent.body]).toEqual([route, 404, hidden.body])
+    }
   })
 
   it('cannot make an import there, and lists none of theirs', async () => {
