@@ -43,7 +43,7 @@ export function customer(number: number): Customer {
   const name = random.below(3) === 0 ? `${first} ${last}` : `${last} ${trade} ${country.form}`
 
   return {
-    external_id: `C-${String(number).padStart(7, '0')}`,
+    external_id: customerNumber(number),
     name,
     email: mostly(random, 9, () => `${plain(first)}.${plain(last)}@${plain(trade)}${number}.example`),
     phone: mostly(
@@ -60,6 +60,11 @@ export function customer(number: number): Customer {
     is_active: random.below(8) > 0,
     notes: mostly(random, 3, () => random.pick(notes)),
   }
+}
+
+/** What the customer is called in the organization's books. */
+export function customerNumber(number: number): string {
+  return `C-${String(number).padStart(7, '0')}`
 }
 
 /** The cells of a customer's line, as a tidy program would write them. */

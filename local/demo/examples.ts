@@ -1,26 +1,37 @@
-import { cellsOf, customer } from './customers.ts'
-import { productCells, productColumns } from './products.ts'
-import { csvLine, header } from './rows.ts'
+import { type Business, csv, type Dataset, datasets, fileRows } from './business.ts'
 
-const count = 50
+const counts: Record<Dataset, number> = {
+  customers: 50,
+  contacts: 40,
+  products: 50,
+  warehouse_locations: 5,
+  inventory_levels: 80,
+  orders: 30,
+  invoices: 24,
+  payments: 20,
+  delivery_routes: 8,
+}
 
-/** The sample files of examples/, by name. Two of the customers are wrong, to show what comes of it. */
+/** Customers that are wrong, to show what comes of it: a day that there is not, and a number that is taken. */
+const wrongCustomers: Record<number, (cells: string[]) => void> = {
+  17: (cells) => cells.splice(9, 1, '2024-02-30'),
+  38: (cells) => cells.splice(0, 1, 'C-0000001'),
+}
+
+/** The sample files of examples/, by name. They belong together: what one refers to is in another. */
 export function exampleFiles(): Record<string, string> {
-  const customers = numbers().map((number) => cellsOf(customer(number)))
-  const [someone] = customers
-  // A day that there is not, and a customer number that is taken.
-  customers[16]?.splice(9, 1, '2024-02-30')
-  customers[37]?.splice(0, 1, someone?.[0] ?? '')
-  return {
-    'customers.csv': csv([header, ...customers]),
-    'products.csv': csv([productColumns, ...numbers().map(productCells)]),
-  }
+  const all = Object.fromEntries(datasets.map((dataset) => [dataset, numbers(counts[dataset])])) as Business
+  const business = { ...all, customers: all.customers.filter((number) => !wrongCustomers[number]) }
+  return Object.fromEntries(
+    datasets.map((dataset) => {
+      const rows = fileRows(dataset, business, all[dataset], ([cells = []], number) => {
+        if (dataset === 'customers') wrongCustomers[number]?.(cells)
+      })
+      return [`${dataset}.csv`, csv(dataset, rows)]
+    }),
+  )
 }
 
-function numbers(): number[] {
+function numbers(count: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => index + 1)
-}
-
-function csv(lines: string[][]): string {
-  return lines.map((cells) => `${csvLine(cells)}\n`).join('')
 }

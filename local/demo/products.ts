@@ -30,7 +30,7 @@ export function productCells(number: number): string[] {
   const random = seeded(number)
   const kind = random.pick(kinds)
   return [
-    `P-${1000 + number}`,
+    productNumber(number),
     `${random.pick(makers)} ${kind.name}`,
     random.below(3) === 0 ? '' : `${kind.name}, ${kind.unit}`,
     kind.category,
@@ -40,6 +40,11 @@ export function productCells(number: number): string[] {
     random.below(4) === 0 ? '' : barcode(number),
     String(random.below(10) > 0),
   ]
+}
+
+/** The article number. */
+export function productNumber(number: number): string {
+  return `P-${1000 + number}`
 }
 
 /** An EAN-13 with its check digit, from the range that shops may use as they like. */

@@ -98,7 +98,8 @@ function lineOf({ surplus, ...cells }: Cells): string[] {
   return [...fields.map((field) => cells[field]), ...surplus]
 }
 
-/** A record as RFC 4180 has it: cells with a comma, a quote or a newline in quotes. */
-export function csvLine(cells: string[]): string {
-  return cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')
+/** A record as RFC 4180 has it: cells with a delimiter, a quote or a newline in quotes. */
+export function csvLine(cells: string[], delimiter: ',' | ';' = ','): string {
+  const special = delimiter === ',' ? /[",\r\n]/ : /[";\r\n]/
+  return cells.map((cell) => (special.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(delimiter)
 }
