@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { repositoryRoot } from './binaries.ts'
+import { generateDatasetsDoc } from './datasets-doc.ts'
 import { run } from './run.ts'
 import type { Stack } from './stack.ts'
 import { runSupabase } from './supabase-cli.ts'
@@ -12,6 +13,7 @@ import { withTemporaryStack } from './temporary-stack.ts'
 const generators: Record<string, (stack: Stack) => Promise<string>> = {
   'functions/_shared/database.types.ts': generateTypes,
   'sql/schema.sql': generateSchema,
+  'docs/datasets.md': generateDatasetsDoc,
 }
 
 /** Names of the generated files that differ from what the migrations make now. */

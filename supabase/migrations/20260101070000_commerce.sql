@@ -36,7 +36,7 @@ alter table public.customers enable row level security;
 comment on table public.customers is 'Whom an organization sells to.';
 comment on column public.customers.external_id is 'The customer''s number in the organization''s own books: the key of imports.';
 comment on column public.customers.country is 'ISO 3166-1 alpha-2, upper case.';
-comment on column public.customers.segment is 'How the organization treats them: key_account, regular or small.';
+comment on column public.customers.segment is 'How the organization treats them.';
 
 create table public.contacts (
   id          uuid primary key default gen_random_uuid(),

@@ -133,6 +133,7 @@ create table public.invoice_lines (
 alter table public.invoice_lines enable row level security;
 comment on table public.invoice_lines is 'The lines of invoices: a product, or what the description says.';
 comment on column public.invoice_lines.line_number is 'Counts within the invoice; with the invoice''s number the key of imports.';
+comment on column public.invoice_lines.description is 'What it is for; needed where no product is named.';
 comment on column public.invoice_lines.unit_price is 'Before tax; below zero for what is taken off.';
 comment on column public.invoice_lines.line_total is 'Quantity times price, before tax. Computed.';
 comment on column public.invoice_lines.tax_amount is 'The tax on it. Computed.';
@@ -168,6 +169,7 @@ create table public.payments (
 alter table public.payments enable row level security;
 comment on table public.payments is 'What came in for an invoice, or for an order in advance.';
 comment on column public.payments.payment_number is 'The payment''s number in the organization''s own books: the key of imports.';
+comment on column public.payments.invoice_id is 'An invoice or an order is needed, or both.';
 comment on column public.payments.amount is 'Below zero for what was paid back.';
 comment on column public.payments.currency is 'ISO 4217, upper case.';
 create index payments_invoice_id_idx on public.payments (org_id, invoice_id);
@@ -228,7 +230,7 @@ alter table public.delivery_stops enable row level security;
 comment on table public.delivery_stops is 'The stops of delivery routes, each at a customer''s.';
 comment on column public.delivery_stops.stop_number is 'Counts within the route; with the route''s number the key of imports.';
 comment on column public.delivery_stops.arrives_from is 'When the customer expects it, from this time of day until arrives_until.';
-comment on column public.delivery_stops.outcome is 'delivered, absent or refused; null as long as nobody has been there.';
+comment on column public.delivery_stops.outcome is 'What came of it; nothing as long as nobody has been there.';
 create index delivery_stops_customer_id_idx on public.delivery_stops (org_id, customer_id);
 
 -- References restrict, which costs a deletion half of what no action does; so an organization takes its
