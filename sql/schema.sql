@@ -2461,42 +2461,6 @@ revoke all on function "private"."drop_tasks"(uuid) from public;
 
 grant execute on function "private"."drop_tasks"(uuid) to "postgres";
 
--- schemas/private/functions/earlier_import.sql
-
-create or replace function private.earlier_import (
-  p_batch        public.import_batches,
-  p_content_hash text
-)
-  returns uuid
-  language plpgsql
-  set search_path to ''
-  AS $function$
-begin
-  perform pg_advisory_xact_lock(hashtextextended('imports.file:' || p_batch.org_id || ':' || p_content_hash, 0));
-  return (
-    with recursive corrected (id) as (
-      select p_batch.corrects
-      union
-      select b.corrects from corrected as c join public.import_batches as b on b.id = c.id
-    )
-    select b.id
-    from public.import_batches as b
-    where b.org_id = p_batch.org_id
-      and b.content_hash = p_content_hash
-      and b.dataset = p_batch.dataset
-      and b.initiated_by is not distinct from p_batch.initiated_by
-      and private.is_applicable(b)
-      and not exists (select from corrected as c where c.id = b.id)
-    order by b.staged_at desc
-    limit 1
-  );
-end;
-$function$;
-
-revoke all on function "private"."earlier_import"(public.import_batches, text) from public;
-
-grant execute on function "private"."earlier_import"(public.import_batches, text) to "postgres";
-
 -- schemas/private/functions/end_failing_job.sql
 
 create or replace function private.end_failing_job (
@@ -2580,7 +2544,7 @@ begin
   if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then
     perform private.assume_claims(p_job.claims);
     insert into public.scheduled_jobs (job_type, params)
-    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', true)); -- that was asked when it was started
+    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', p_job.params -> 'force'));
   end if;
 end;
 $function$;
@@ -3113,7 +3077,6 @@ begin
       row_count         = p_row_count,
       byte_size         = p_byte_size,
       content_hash      = p_content_hash,
-      duplicate_of      = private.earlier_import(v_batch, p_content_hash),
       sample            = p_sample,
       format            = p_format,
       suggested_mapping = v_suggested,
@@ -3423,23 +3386,6 @@ $function$;
 revoke all on function "private"."initial_mapping"(public.import_batches, text[], jsonb) from public;
 
 grant execute on function "private"."initial_mapping"(public.import_batches, text[], jsonb) to "postgres";
-
--- schemas/private/functions/is_applicable.sql
-
-create or replace function private.is_applicable (
-  p_batch public.import_batches
-)
-  returns boolean
-  language sql
-  immutable
-  set search_path to ''
-  AS $function$
-  select p_batch.status::text not in ('receiving', 'failed', 'cancelled', 'undone');
-$function$;
-
-revoke all on function "private"."is_applicable"(public.import_batches) from public;
-
-grant execute on function "private"."is_applicable"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/is_receiving.sql
 
@@ -4256,7 +4202,7 @@ create or replace function private.prerequisites (
   where b.set_id = p_batch.set_id
     and b.dataset <> p_batch.dataset
     and b.dataset in (
-      select f.reference ->> 'dataset' from public.dataset_fields as f where f.dataset = p_batch.dataset
+      select to_jsonb(f) #>> '{reference,dataset}' from public.dataset_fields as f where f.dataset = p_batch.dataset
     )
     and not (b.status::text in ('failed', 'cancelled', 'undone') and exists (
       select from public.import_batches as n
@@ -4889,7 +4835,7 @@ begin
     select j.id into v_next
     from public.scheduled_jobs as j
     where j.org_id = p_org_id and j.status = 'queued' and j.phase is distinct from 'waiting'
-    order by j.priority, j.run_at, j.created_at
+    order by j.priority, j.run_at, j.id
     limit 1
     for no key update skip locked;
     exit when not found;
@@ -5017,37 +4963,6 @@ $function$;
 revoke all on function "private"."require_org_role"(uuid, public.org_role) from public;
 
 grant execute on function "private"."require_org_role"(uuid, public.org_role) to "authenticated", "postgres", "service_role";
-
--- schemas/private/functions/require_other_file.sql
-
-create or replace function private.require_other_file (
-  p_batch public.import_batches
-)
-  returns void
-  language plpgsql
-  stable
-  set search_path to ''
-  AS $function$
-declare
-  v_earlier public.import_batches;
-begin
-  select b.* into v_earlier
-  from public.import_batches as b
-  where b.id = p_batch.duplicate_of and private.is_applicable(b);
-  if found then
-    raise exception using
-      errcode = 'PT409',
-      message = 'file was imported before',
-      detail  = format('import %s, %s on %s, is %s',
-        v_earlier.id, coalesce(v_earlier.file_name, 'without a name'), v_earlier.created_at::date, v_earlier.status),
-      hint    = 'Commit it with force if it is to be applied again; else cancel it.';
-  end if;
-end;
-$function$;
-
-revoke all on function "private"."require_other_file"(public.import_batches) from public;
-
-grant execute on function "private"."require_other_file"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/require_reversible.sql
 
@@ -6325,12 +6240,6 @@ begin
 
   perform private.require_rows(v_batch);
 
-  if v_failed.id is null
-    and (new.job_type = 'commit' or new.params -> 'commit' = 'true')
-    and new.params -> 'force' is distinct from 'true' then
-    perform private.require_other_file(v_batch);
-  end if;
-
   if new.job_type <> 'undo' and v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
     raise exception using
@@ -6357,7 +6266,11 @@ begin
   new.phase       := new.job_type;
   new.params      := case new.job_type
     when 'validate' then
-      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
+      jsonb_build_object(
+        'import_id', v_batch.id,
+        'commit', coalesce(new.params -> 'commit' = 'true', false),
+        'force', coalesce(new.params -> 'force' = 'true', false)
+      )
     -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
     when 'undo' then
       jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true)

@@ -1,4 +1,4 @@
-import { parse } from 'csv-parse/sync'
+import { scanCsv } from './csv.ts'
 
 /** How a text table separates its cells. */
 export interface Dialect {
@@ -29,27 +29,25 @@ export function detectDialect(head: string, given: Partial<Dialect>): Dialect {
 }
 
 function scoreOf(head: string, { delimiter, quote }: Dialect): number {
-  const records = parseHead(head, { delimiter, quote })
+  const records = headRecords(head, { delimiter, quote })
   const width = records[0]?.length ?? 0
   if (width < 2) return 0
   const alike = records.filter((record) => record.length === width).length / records.length
   return alike * alike * (width - 1)
 }
 
-function parseHead(head: string, { delimiter, quote }: Dialect): string[][] {
-  const records = parse(head, {
-    delimiter,
-    quote,
-    escape: quote,
-    to: sampleSize,
-    relax_quotes: true,
-    relax_column_count: true,
-    skip_empty_lines: true,
-    skip_records_with_error: true,
-  }) as string[][]
-  // The last line of the head may be cut off.
-  const isCut = records.length > 1 && records.length < sampleSize && !/[\r\n]$/.test(head)
-  return isCut ? records.slice(0, -1) : records
+/** The first records of a file; the last line of its head may be cut off. */
+function headRecords(head: string, dialect: Dialect): string[][] {
+  const newline = newlineOf(head)
+  const whole = head.includes(newline) ? head : head + newline
+  return scanCsv(whole, dialect, newline)
+    .records.slice(0, sampleSize)
+    .map((record) => record.cells)
+}
+
+/** What ends the lines of a file: a LF, maybe after a CR, or on old machines a CR alone. */
+export function newlineOf(head: string): '\n' | '\r' {
+  return head.includes('\r') && !head.includes('\n') ? '\r' : '\n'
 }
 
 /** The apostrophe is a quote only where it wraps whole cells and nothing else in the head, and `"` is nowhere. */

@@ -6,22 +6,21 @@ export type Encoding = (typeof encodings)[number]
 
 /** A place in the clean text where the file had something that text cannot hold. */
 export interface Defect {
-  /** Byte offset in the clean UTF-8. */
   at: number
   kind: 'undecodable' | 'nul'
 }
 
-/** Turns the bytes of a file, chunk by chunk, into clean UTF-8: no NUL, nothing undecodable, no byte order mark. */
+/** Turns the bytes of a file, chunk by chunk, into clean text: no NUL, no half characters, no byte order mark. */
 export interface Cleaner {
-  push(chunk: Uint8Array): Buffer
-  end(): Buffer
+  push(chunk: Uint8Array): string
+  end(): string
   /** What was found, in the order of the text; the reader takes them off the front. */
   defects: Defect[]
   /** Known at the latest when the file has ended. */
   encoding(): Encoding
 }
 
-const replacement = Buffer.from('\uFFFD')
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** What the bytes 0x80 to 0x9F mean in Windows-1252; U+FFFD where they mean nothing. */
 const windows1252 =
@@ -57,7 +56,7 @@ export function createCleaner(given: Encoding | undefined): Cleaner {
   let produced = 0
   let first = true
 
-  function clean(chunk: Uint8Array, last: boolean): Buffer {
+  function clean(chunk: Uint8Array, last: boolean): string {
     const bytes = carry.length > 0 ? Buffer.concat([carry, chunk]) : asBuffer(chunk)
     carry = Buffer.alloc(0)
     if (encoding === undefined && !isAscii(bytes)) {
@@ -65,13 +64,13 @@ export function createCleaner(given: Encoding | undefined): Cleaner {
       const tail = last ? 0 : incompleteTail(bytes)
       if (tail > 0 && isAscii(bytes.subarray(0, bytes.length - tail))) {
         carry = Buffer.from(bytes.subarray(bytes.length - tail))
-        return emit(fromUtf8(bytes.subarray(0, bytes.length - tail), true).clean)
+        return emit(fromUtf8(bytes.subarray(0, bytes.length - tail), true).text)
       }
       encoding = tellUtf8(bytes, last) ? 'utf-8' : 'windows-1252'
     }
-    const { clean, rest } = decode(bytes, last)
+    const { text, rest } = decode(bytes, last)
     carry = Buffer.from(rest) // a copy: the chunk itself may be reused
-    return emit(clean)
+    return emit(text)
   }
 
   function decode(bytes: Buffer, last: boolean): Decoded {
@@ -80,24 +79,29 @@ export function createCleaner(given: Encoding | undefined): Cleaner {
     return fromUtf8(bytes, last)
   }
 
-  function emit(clean: Buffer): Buffer {
-    if (first && clean.length > 0) {
+  function emit(text: string): string {
+    if (first && text.length > 0) {
       first = false
-      if (clean[0] === 0xef && clean[1] === 0xbb && clean[2] === 0xbf) {
-        clean = clean.subarray(3)
-        for (const defect of defects) defect.at = Math.max(0, defect.at - 3)
+      if (text[0] === '\uFEFF') {
+        text = text.slice(1)
+        for (const defect of defects) defect.at = Math.max(0, defect.at - 1)
       }
     }
-    produced += clean.length
-    return clean
+    produced += text.length
+    return text
   }
 
   function fromUtf8(bytes: Buffer, last: boolean): Decoded {
     const tail = last ? 0 : incompleteTail(bytes)
     const body = tail > 0 ? bytes.subarray(0, bytes.length - tail) : bytes
     const rest = bytes.subarray(body.length)
-    if (isUtf8(body) && !body.includes(0)) return { clean: body, rest }
-    return { clean: repairUtf8(body, produced, defects), rest }
+    try {
+      const text = strictUtf8.decode(body)
+      if (!text.includes('\0')) return { text, rest }
+    } catch {
+      // Not UTF-8 throughout.
+    }
+    return { text: repairUtf8(body, produced, defects), rest }
   }
 
   function fromUtf16(bytes: Buffer, from: 'utf-16le' | 'utf-16be', last: boolean): Decoded {
@@ -109,19 +113,17 @@ export function createCleaner(given: Encoding | undefined): Cleaner {
     }
     const body = Buffer.from(bytes.subarray(0, whole))
     if (from === 'utf-16be') body.swap16()
-    const cut = last && whole < bytes.length ? '\uFFFD' : ''
-    const clean = repairText(body.toString('utf16le'), produced, defects)
-    if (!cut) return { clean, rest: bytes.subarray(whole) }
-    defects.push({ at: produced + clean.length, kind: 'undecodable' })
-    return { clean: Buffer.concat([clean, replacement]), rest: Buffer.alloc(0) }
+    const text = repairText(body.toString('utf16le'), produced, defects)
+    if (!last || whole === bytes.length) return { text, rest: bytes.subarray(whole) }
+    defects.push({ at: produced + text.length, kind: 'undecodable' })
+    return { text: `${text}\uFFFD`, rest: Buffer.alloc(0) }
   }
 
   function fromWindows1252(bytes: Buffer): Decoded {
-    const rest = Buffer.alloc(0)
-    if (isAscii(bytes) && !bytes.includes(0)) return { clean: bytes, rest }
-    const text = bytes.toString('latin1')
-    const mapped = text.replace(/[\x80-\x9f]/g, (char) => windows1252[char.charCodeAt(0) - 0x80] as string)
-    return { clean: repairText(mapped, produced, defects, true), rest }
+    const text = bytes
+      .toString('latin1')
+      .replace(/[\x80-\x9f]/g, (char) => windows1252[char.charCodeAt(0) - 0x80] as string)
+    return { text: repairText(text, produced, defects, true), rest: Buffer.alloc(0) }
   }
 
   return {
@@ -133,7 +135,7 @@ export function createCleaner(given: Encoding | undefined): Cleaner {
 }
 
 interface Decoded {
-  clean: Buffer
+  text: string
   /** Bytes that wait for the next chunk. */
   rest: Uint8Array
 }
@@ -193,60 +195,32 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
 }
 
 /** UTF-8 with NULs dropped and U+FFFD for what cannot be decoded, each noted. The slow path: only for such chunks. */
-function repairUtf8(bytes: Buffer, base: number, defects: Defect[]): Buffer {
-  const parts: Buffer[] = []
-  let length = 0
+function repairUtf8(bytes: Buffer, base: number, defects: Defect[]): string {
+  let text = ''
   let from = 0
-  const add = (part: Buffer) => {
-    if (part.length === 0) return
-    parts.push(part)
-    length += part.length
-  }
   for (let i = 0; i < bytes.length; ) {
     const step = sequenceLength(bytes, i)
     if (step > 0 && bytes[i] !== 0) {
       i += step
       continue
     }
-    add(bytes.subarray(from, i))
-    defects.push({ at: base + length, kind: step < 0 ? 'undecodable' : 'nul' })
-    if (step < 0) add(replacement)
+    text += bytes.toString('utf8', from, i)
+    defects.push({ at: base + text.length, kind: step < 0 ? 'undecodable' : 'nul' })
+    if (step < 0) text += '\uFFFD'
     i += Math.abs(step)
     from = i
   }
-  add(bytes.subarray(from))
-  return Buffer.concat(parts, length)
+  return text + bytes.toString('utf8', from)
 }
 
 /** The same for text that is decoded already: NULs, lone surrogates and, where `marked`, U+FFFD itself are defects. */
-function repairText(text: string, base: number, defects: Defect[], marked = false): Buffer {
-  if (text.isWellFormed() && !text.includes('\0') && !(marked && text.includes('\uFFFD'))) {
-    return Buffer.from(text)
-  }
-  const parts: Buffer[] = []
-  let length = 0
-  let from = 0
-  const add = (part: Buffer) => {
-    parts.push(part)
-    length += part.length
-  }
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    let lone = marked && code === 0xfffd
-    if (code >= 0xd800 && code <= 0xdfff) {
-      const next = text.charCodeAt(i + 1)
-      if (code < 0xdc00 && next >= 0xdc00 && next <= 0xdfff) {
-        i++
-        continue
-      }
-      lone = true
-    }
-    if (code !== 0 && !lone) continue
-    add(Buffer.from(text.slice(from, i)))
-    defects.push({ at: base + length, kind: lone ? 'undecodable' : 'nul' })
-    if (lone) add(replacement)
-    from = i + 1
-  }
-  add(Buffer.from(text.slice(from)))
-  return Buffer.concat(parts, length)
+function repairText(text: string, base: number, defects: Defect[], marked = false): string {
+  if (text.isWellFormed() && !text.includes('\0') && !(marked && text.includes('\uFFFD'))) return text
+  let dropped = 0
+  return text.replace(marked ? /[\0\uFFFD\p{Surrogate}]/gu : /[\0\p{Surrogate}]/gu, (char, index: number) => {
+    const isNul = char === '\0'
+    defects.push({ at: base + index - dropped, kind: isNul ? 'nul' : 'undecodable' })
+    if (isNul) dropped++
+    return isNul ? '' : '\uFFFD'
+  })
 }

@@ -1,8 +1,8 @@
 import { malformed } from '../_shared/refusal.ts'
 import { refuseBinary } from './binary.ts'
 import { columnNames, numberedColumns } from './columns.ts'
-import { type Dialect, detectDialect } from './dialect.ts'
-import { createCleaner, type Defect, detectEncoding, type Encoding } from './encoding.ts'
+import { type Dialect, detectDialect, newlineOf } from './dialect.ts'
+import { createCleaner, detectEncoding, type Encoding } from './encoding.ts'
 import { peek } from './peek.ts'
 import { createRecordReader, type Row } from './records.ts'
 
@@ -21,7 +21,6 @@ export interface FileFormat {
 /** A file whose writing is known, ready to be read. */
 export interface OpenFile {
   dialect: Dialect
-  defects: Defect[]
   encoding(): Encoding
   batches(): AsyncGenerator<Row[]>
 }
@@ -37,35 +36,32 @@ export async function openFile(
   refuseBinary(head, encoding === 'utf-16le' || encoding === 'utf-16be')
 
   const trial = createCleaner(encoding)
-  const text = trial.push(head).toString() + (ended ? trial.end().toString() : '')
+  const text = trial.push(head) + (ended ? trial.end() : '')
   if (ended && text.trim() === '') throw emptyFile()
   const dialect = detectDialect(text, format)
-  const newline = text.includes('\r') && !text.includes('\n') ? '\r' : '\n'
-  const reader = createRecordReader(dialect, newline, maxCellsOfRow * maxCellBytes)
   const cleaner = createCleaner(encoding)
+  const reader = createRecordReader(dialect, newlineOf(text), maxCellsOfRow * maxCellBytes, cleaner.defects)
 
   async function* batches(): AsyncGenerator<Row[]> {
     for await (const chunk of bytes) yield reader.push(cleaner.push(chunk))
     yield reader.push(cleaner.end())
     yield reader.end()
   }
-  return { dialect, defects: cleaner.defects, encoding: cleaner.encoding, batches }
+  return { dialect, encoding: cleaner.encoding, batches }
 }
 
 /** Reads up to the header, which gives the columns their names, and what of the rows came with it. */
 export async function readHeader(
   rows: AsyncGenerator<Row[]>,
   hasHeader: boolean,
-): Promise<{ columns: string[]; rest: Row[]; headerEnd: number }> {
+): Promise<{ columns: string[]; rest: Row[] }> {
   for (let next = await rows.next(); !next.done; next = await rows.next()) {
     const batch = next.value
-    const first = batch.find((row) => row.cells.some((cell) => cell.trim() !== ''))
+    const first = batch.find((row) => row.cells.some((cell) => cell?.trim()))
     if (!first) continue
     const at = batch.indexOf(first)
-    if (!hasHeader) {
-      return { columns: numberedColumns(first.cells.length), rest: batch.slice(at), headerEnd: 0 }
-    }
-    return { columns: columnNames(first.cells), rest: batch.slice(at + 1), headerEnd: first.end }
+    if (!hasHeader) return { columns: numberedColumns(first.cells.length), rest: batch.slice(at) }
+    return { columns: columnNames(first.cells.map((cell) => cell ?? '')), rest: batch.slice(at + 1) }
   }
   throw emptyFile()
 }

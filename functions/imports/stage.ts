@@ -3,11 +3,10 @@ import type { Connection, Transaction } from '../_shared/connection.ts'
 import { malformed, tooLarge } from '../_shared/refusal.ts'
 import { type Copy, openCopy } from './copy.ts'
 import { copyArray, copyField } from './copy-text.ts'
-import type { Defect } from './encoding.ts'
 import { type FileFormat, type OpenFile, openFile, readHeader } from './file.ts'
 import { asIngest, type Limits } from './ingest.ts'
 import type { Row } from './records.ts'
-import { encodingIssues, fitCells, type RowIssue, takeDefects } from './row-issues.ts'
+import { encodingIssues, fitCells, type RowIssue } from './row-issues.ts'
 import type { Upload } from './upload.ts'
 
 /** Lines are sent in blocks of about this many characters. */
@@ -49,12 +48,11 @@ async function stageInTransaction(
   header: boolean,
   review: boolean,
 ): Promise<void> {
-  const { columns, rest, headerEnd } = await readHeader(rows, header)
-  takeDefects(file.defects, headerEnd)
+  const { columns, rest } = await readHeader(rows, header)
   await asIngest(connection, async (tx) => {
     await tx.unsafe("set local statement_timeout = '1h'")
     const begun = await beginIngest(tx, importId, columns, review)
-    const staged = await stageRows(tx, { importId, columns, defects: file.defects, ...begun }, rest, rows)
+    const staged = await stageRows(tx, { importId, columns, ...begun }, rest, rows)
     await upload.finish()
     const described = { ...file.dialect, encoding: file.encoding(), header }
     await tx`
@@ -90,14 +88,13 @@ async function beginIngest(
 interface Target extends Begun {
   importId: string
   columns: string[]
-  defects: Defect[]
 }
 
 type Sample = (string | null)[][]
 
 async function stageRows(
   tx: Transaction,
-  { importId, stagedOn, columns, maxRows, maxCellBytes, defects }: Target,
+  { importId, stagedOn, columns, maxRows, maxCellBytes }: Target,
   first: Row[],
   batches: AsyncGenerator<Row[]>,
 ): Promise<{ count: number; sample: Sample }> {
@@ -106,31 +103,26 @@ async function stageRows(
   let count = 0
   let lines = ''
   let issueLines: string[] = []
-  let rowStart = 0
   let copy: Copy | undefined
 
   function add(row: Row): void {
-    const bytes = row.end - rowStart
-    rowStart = row.end
-    if (isBlank(row, columns)) {
-      takeDefects(defects, row.end)
-      return
-    }
+    if (isBlank(row, columns)) return
     count++
     if (count > maxRows) throw tooManyRows(maxRows)
-    if (bytes > maxCellBytes) refuseLargeCell(row, columns, maxCellBytes)
 
-    let cells: (string | null)[] = row.cells
-    if (cells.length !== columns.length || (defects[0] && defects[0].at < row.end)) {
+    let cells = row.cells
+    if (cells.length !== columns.length || row.defects) {
       const issues: RowIssue[] = []
       cells = fitCells(cells, columns, issues)
-      encodingIssues(takeDefects(defects, row.end), cells, columns, issues)
+      encodingIssues(row.defects ?? [], cells, columns, issues)
       for (const issue of issues) issueLines.push(issueLine(prefix, count, issue))
     }
     if (sample.length < sampleRows) {
       sample.push(cells.map((cell) => cell?.slice(0, maxSampleLength).toWellFormed() ?? null))
     }
-    lines += `${prefix}${count}\t${row.line}\t${copyArray(cells)}\n`
+    const array = copyArray(cells)
+    if (array.length * 3 > maxCellBytes) refuseLargeCell(row, columns, maxCellBytes)
+    lines += `${prefix}${count}\t${row.line}\t${array}\n`
   }
 
   try {
@@ -177,7 +169,7 @@ async function stageRows(
   }
 }
 
-/** csv-parse passes over empty lines; one of spaces alone is as blank, unless the file has one column only. */
+/** Empty lines do not come as rows; one of spaces alone is as blank, unless the file has one column only. */
 function isBlank(row: Row, columns: string[]): boolean {
   return row.cells.length === 1 && columns.length > 1 && row.cells[0]?.trim() === ''
 }
@@ -188,7 +180,7 @@ function tooManyRows(limit: number): Error {
 
 function refuseLargeCell(row: Row, columns: string[], limit: number): void {
   for (const [index, cell] of row.cells.entries()) {
-    const bytes = Buffer.byteLength(cell)
+    const bytes = Buffer.byteLength(cell ?? '')
     if (bytes <= limit) continue
     throw tooLarge(
       'cell is too large',

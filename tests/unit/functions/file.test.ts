@@ -26,7 +26,6 @@ async function read(
     columns,
     rows: rows.map((row) => row.cells),
     lines: rows.map((row) => row.line),
-    defects: file.defects,
   }
 }
 
