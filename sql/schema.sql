@@ -26,6 +26,8 @@ comment on extension "uuid-ossp" is 'generate universally unique identifiers (UU
 
 -- cluster/misc.sql
 
+select cron.schedule_in_database('imports.expire_sessions', '17 * * * *', 'select private.expire_sessions()', 'postgres', null, true);
+
 select cron.schedule_in_database('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()', 'postgres', null, true);
 
 select cron.schedule_in_database('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()', 'postgres', null, true);
@@ -96,6 +98,38 @@ create trigger _500_create_profile
   after insert on auth.users
   for each row
   execute function private.tg_auth_users__create_profile();
+
+-- schemas/private/functions/abandon_session.sql
+
+create or replace function private.abandon_session (
+  p_session_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_session public.import_sessions := private.lock_session(p_session_id);
+begin
+  if v_session.status = 'completed' then
+    raise exception using
+      errcode = 'PT409',
+      message = 'session is completed',
+      detail  = format('session %s', p_session_id);
+  end if;
+  perform private.require_idle_session(v_session);
+
+  if v_session.current_step in ('staged', 'validated') then
+    perform private.cancel_import(v_session.batch_id);
+  end if;
+  update public.import_sessions as s set status = 'abandoned' where s.id = p_session_id and s.status <> 'abandoned';
+end;
+$function$;
+
+revoke all on function "private"."abandon_session"(uuid) from public;
+
+grant execute on function "private"."abandon_session"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/advance_commit.sql
 
@@ -713,6 +747,40 @@ revoke all on function "private"."apply_rows_as_user"(private.import_plans, text
 
 grant execute on function "private"."apply_rows_as_user"(private.import_plans, text, integer, integer) to "postgres";
 
+-- schemas/private/functions/archive_template.sql
+
+create or replace function private.archive_template (
+  p_template_id uuid
+)
+  returns public.import_templates
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_template public.import_templates := private.find_template(p_template_id);
+begin
+  perform private.require_template_right(v_template.org_id, 'admin');
+
+  update public.import_templates as t
+  set archived_at = clock_timestamp()
+  where t.id = p_template_id and t.replaced_at is null and t.archived_at is null
+  returning t.* into v_template;
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'template is not the current version',
+      detail  = format('template %s', p_template_id),
+      hint    = 'It was replaced or deleted before. list_import_templates names the current ones.';
+  end if;
+  return v_template;
+end;
+$function$;
+
+revoke all on function "private"."archive_template"(uuid) from public;
+
+grant execute on function "private"."archive_template"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/assume_claims.sql
 
 create or replace function private.assume_claims (
@@ -772,7 +840,7 @@ begin
       hint    = format('At most %s are allowed.', private.setting('imports.max_columns', v_batch.org_id));
   end if;
 
-  v_mapping := private.initial_mapping(v_batch, p_columns, private.suggest_mapping(v_batch.dataset, p_columns));
+  v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
   if not p_review then
     perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
   end if;
@@ -789,6 +857,61 @@ revoke all on function "private"."begin_ingest"(uuid, text[], boolean) from publ
 
 grant execute on function "private"."begin_ingest"(uuid, text[], boolean) to "postgres", "sluice_ingest";
 
+-- schemas/private/functions/boolean_lists.sql
+
+create or replace function private.boolean_lists (
+  p_values text[]
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  with words as (
+    select distinct lower(v) as word from unnest(p_values) as v
+  ),
+  pairs as (
+    select b.* from private.boolean_words() as b
+    where exists (select from words as w where w.word in (b.word_true, b.word_false))
+  )
+  select case
+    when bool_and(pg_input_is_valid(w.word, 'boolean')) then null
+    when bool_and(exists (select from pairs as p where w.word in (p.word_true, p.word_false))) then (
+      select jsonb_build_object(
+        'true', jsonb_agg(distinct p.word_true),
+        'false', coalesce(jsonb_agg(distinct p.word_false) filter (where p.word_false is not null), '[]')
+      )
+      from pairs as p
+    )
+  end
+  from words as w;
+$function$;
+
+revoke all on function "private"."boolean_lists"(text[]) from public;
+
+grant execute on function "private"."boolean_lists"(text[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/boolean_words.sql
+
+create or replace function private.boolean_words()
+  returns table (
+    word_true  text,
+    word_false text
+  )
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  values ('true', 'false'), ('t', 'f'), ('yes', 'no'), ('y', 'n'), ('on', 'off'), ('1', '0'), ('x', null),
+    ('active', 'inactive'), ('enabled', 'disabled'), ('ja', 'nein'), ('j', 'n'), ('wahr', 'falsch'), ('aktiv', 'inaktiv'),
+    ('oui', 'non'), ('o', 'n'), ('vrai', 'faux'), ('sí', 'no'), ('si', 'no'), ('s', 'n'), ('verdadero', 'falso'),
+    ('sì', 'no'), ('vero', 'falso'), ('sim', 'não'), ('tak', 'nie');
+$function$;
+
+revoke all on function "private"."boolean_words"() from public;
+
+grant execute on function "private"."boolean_words"() to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/cancel_import.sql
 
 create or replace function private.cancel_import (
@@ -803,22 +926,23 @@ declare
   v_batch public.import_batches;
   v_job   uuid;
 begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
+  perform private.require_import_right(v_batch);
+
   loop
     -- The job before the batch: in the order in which the workers lock them.
     select j.id into v_job
     from public.scheduled_jobs as j
     where j.batch_id = p_import_id and j.finished_at is null;
     if v_job is not null then
-      select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
-      perform private.require_import_right(v_batch);
       if private.cancel_job(v_job) then
         return;
       end if;
       continue; -- it ended meanwhile, and another may have begun
     end if;
 
+    perform private.lock_organization(v_batch.org_id);
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
-    perform private.require_import_right(v_batch);
     exit when v_batch.status not in ('validating', 'committing', 'undoing'); -- else a job began meanwhile
   end loop;
 
@@ -1036,6 +1160,41 @@ $function$;
 revoke all on function "private"."check_rule"(text, name) from public;
 
 grant execute on function "private"."check_rule"(text, name) to "postgres";
+
+-- schemas/private/functions/choose_template.sql
+
+create or replace function private.choose_template (
+  p_batch   public.import_batches,
+  p_columns text[]
+)
+  returns public.import_templates
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select t.*
+  from public.import_templates as t
+  where t.id = p_batch.template_id
+    or (
+      p_batch.template_id is null
+      and p_batch.mapping is null
+      and t.dataset = p_batch.dataset
+      and t.header_hash = private.header_hash(p_columns)
+      and t.replaced_at is null
+      and t.archived_at is null
+      and (t.org_id = p_batch.org_id or t.org_id is null)
+      and not exists (
+        select from jsonb_object_keys(t.config -> 'mapping') as k
+        where k not in (select f.name from public.dataset_fields as f where f.dataset = t.dataset)
+      )
+    )
+  order by t.org_id nulls last, t.created_at desc
+  limit 1;
+$function$;
+
+revoke all on function "private"."choose_template"(public.import_batches, text[]) from public;
+
+grant execute on function "private"."choose_template"(public.import_batches, text[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/chunk_fates.sql
 
@@ -2036,11 +2195,13 @@ create or replace function private.create_import (
   set search_path to ''
   AS $function$
 declare
-  v_org_id  uuid := p_org_id;
-  v_parent  public.import_batches; -- which this one corrects
-  v_dataset public.datasets;
-  v_mode    public.import_mode;
-  v_batch   public.import_batches;
+  v_org_id   uuid := p_org_id;
+  v_parent   public.import_batches; -- which this one corrects
+  v_dataset  public.datasets;
+  v_mode     public.import_mode;
+  v_batch    public.import_batches;
+  v_template public.import_templates;
+  v_options  jsonb;
 begin
   if p_corrects is not null then
     v_parent := private.find_correctable(p_corrects);
@@ -2055,19 +2216,7 @@ begin
     end if;
   end if;
 
-  if v_org_id is null and not private.is_service_caller() then
-    v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
-  end if;
-  if v_org_id is null then
-    raise exception using
-      errcode = '22023',
-      message = 'organization is required',
-      hint    = 'Name org_id: the caller belongs to no organization.';
-  end if;
-  -- A stranger learns nothing of what the organization has, so this comes first.
-  if not exists (select from private.org_ids('viewer') as o (id) where o.id = v_org_id) then
-    raise exception using errcode = 'PT404', message = 'organization not found';
-  end if;
+  v_org_id := private.resolve_organization(v_org_id);
 
   select d.* into v_dataset from public.datasets as d where d.key = coalesce(p_dataset, v_parent.dataset);
   if not found then
@@ -2118,22 +2267,31 @@ begin
     perform private.require_set(p_set_id, v_org_id);
   end if;
 
+  -- Options are kept as they were given until the file is there: its template may bring others.
+  v_options := coalesce(v_parent.options || p_options, p_options);
+  perform private.normalize_options(v_options);
+  if p_template_id is not null then
+    v_template := private.find_template(p_template_id, v_dataset.key, v_org_id);
+    v_options := v_template.config -> 'options' || v_options;
+  end if;
+
   insert into public.import_batches (
-    org_id, dataset, mode, source, file_name, mapping, options, initiated_by, idempotency_key, set_id, depends_on, corrects
+    org_id, dataset, mode, source, file_name, mapping, template_id, options, initiated_by, idempotency_key, set_id, depends_on,
+    corrects
   )
   values (
     v_org_id, v_dataset.key, v_mode, p_source, p_file_name,
-    case when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping) else v_parent.mapping end,
-    private.normalize_options(coalesce(v_parent.options || p_options, p_options)), auth.uid(), p_idempotency_key,
+    case
+      when v_template.id is not null then private.template_mapping(v_template, null, p_mapping)
+      when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping)
+      else v_parent.mapping
+    end,
+    coalesce(v_template.id, case when p_mapping is null then v_parent.template_id end),
+    v_options, auth.uid(), p_idempotency_key,
     p_set_id, private.normalize_prerequisites(v_org_id, p_depends_on), p_corrects
   )
   returning * into v_batch;
-  perform private.require_no_cycle(v_batch.id);
-
-  if auth.uid() is not null then
-    insert into public.import_sessions (org_id, created_by, file_name, batch_id)
-    values (v_org_id, auth.uid(), p_file_name, v_batch.id);
-  end if;
+  perform private.require_no_cycle(v_batch.id); -- looked at again before it is validated
   return private.describe_import(v_batch.id);
 end;
 $function$;
@@ -2141,6 +2299,44 @@ $function$;
 revoke all on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) from public;
 
 grant execute on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/create_import_set.sql
+
+create or replace function private.create_import_set (
+  p_org_id          uuid,
+  p_name            text,
+  p_idempotency_key text
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id uuid := private.resolve_organization(p_org_id);
+  v_set    public.import_sets;
+begin
+  perform private.require_org_role(v_org_id, 'member');
+
+  select s.* into v_set
+  from public.import_sets as s
+  where s.org_id = v_org_id
+    and s.created_by is not distinct from auth.uid()
+    and s.idempotency_key = p_idempotency_key;
+  if found then
+    return private.describe_import_set(v_set) || '{"replayed": true}';
+  end if;
+
+  insert into public.import_sets (org_id, name, created_by, idempotency_key)
+  values (v_org_id, p_name, auth.uid(), p_idempotency_key)
+  returning * into v_set;
+  return private.describe_import_set(v_set);
+end;
+$function$;
+
+revoke all on function "private"."create_import_set"(uuid, text, text) from public;
+
+grant execute on function "private"."create_import_set"(uuid, text, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/create_organization.sql
 
@@ -2300,6 +2496,56 @@ revoke all on function "private"."date_branches"(text, text) from public;
 
 grant execute on function "private"."date_branches"(text, text) to "postgres";
 
+-- schemas/private/functions/date_formats.sql
+
+create or replace function private.date_formats (
+  p_values    text[],
+  p_with_time boolean
+)
+  returns text[]
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  with parts as (
+    select m[1] as a, m[2] as s1, m[3] as b, m[4] as s2, m[5] as c, m[6] as gap, m[7] as seconds
+    from unnest(p_values) as v
+    cross join lateral regexp_match(v,
+      '^([0-9]{1,4})([-/.])([0-9]{1,2})([-/.])([0-9]{1,4})(?:(T|,? )[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?$') as m
+    where m is not null
+  ),
+  orders as (
+    select p.s1, p.s2, length(p.a) = 4 as year_first, max(p.b::integer) > 12 as second_is_day,
+      max(case when length(p.a) = 4 then p.c else p.a end::integer) > 12 as other_is_day
+    from parts as p
+    group by p.s1, p.s2, length(p.a) = 4
+  ),
+  formats as (
+    select distinct
+      case
+        when o.year_first and not o.second_is_day then format('YYYY%sMM%sDD', p.s1, p.s2)
+        when o.year_first or length(p.c) not in (2, 4) or (o.second_is_day and o.other_is_day) then null
+        when o.second_is_day then format('MM%sDD%s%s', p.s1, p.s2, left('YYYY', length(p.c)))
+        when o.other_is_day or p.s1 = '.' then format('DD%sMM%s%s', p.s1, p.s2, left('YYYY', length(p.c)))
+      end as date_format,
+      coalesce(p.gap || 'HH24:MI' || case when p.seconds <> '' then ':SS' else '' end, '') as time_format
+    from parts as p
+    join orders as o on o.s1 = p.s1 and o.s2 = p.s2 and o.year_first = (length(p.a) = 4)
+    union
+    select 'YYYYMMDD', ''
+    from unnest(p_values) as v
+    having bool_and(v ~ '^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$')
+  )
+  select array_agg(f.date_format || f.time_format order by f.date_format, f.time_format)
+  from formats as f
+  where f.date_format <> 'YYYY-MM-DD'
+    and (p_with_time or f.time_format = '');
+$function$;
+
+revoke all on function "private"."date_formats"(text[], boolean) from public;
+
+grant execute on function "private"."date_formats"(text[], boolean) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/describe_import.sql
 
 create or replace function private.describe_import (
@@ -2339,7 +2585,8 @@ begin
     'source', v_batch.source, 'status', v_batch.status, 'file_name', v_batch.file_name,
     'row_count', v_batch.row_count, 'byte_size', v_batch.byte_size, 'content_hash', v_batch.content_hash,
     'columns', v_batch.columns, 'format', v_batch.format, 'sample', v_batch.sample,
-    'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'options', v_batch.options,
+    'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'template_id', v_batch.template_id,
+    'options', private.normalize_options(v_batch.options),
     'counts', jsonb_build_object(
       'rows', v_batch.row_count,
       'valid', v_batch.row_count - v_invalid - v_skipped,
@@ -2357,7 +2604,8 @@ begin
     'undo', private.undo_counts(v_batch),
     'progress', v_progress,
     'job', case when v_job.id is not null then private.describe_job(v_job) end,
-    'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'corrects', v_batch.corrects,
+    'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'waiting_for', private.waiting_for(v_batch),
+    'corrects', v_batch.corrects,
     'duplicate_of', v_batch.duplicate_of,
     'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
     'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
@@ -2368,6 +2616,45 @@ $function$;
 revoke all on function "private"."describe_import"(uuid) from public;
 
 grant execute on function "private"."describe_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/describe_import_set.sql
+
+create or replace function private.describe_import_set (
+  p_set public.import_sets
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'id', p_set.id, 'org_id', p_set.org_id, 'name', p_set.name,
+    'status', case
+      when count(*) filter (where s.status = 'receiving' or (s.job in ('pending', 'queued', 'running') and s.phase <> 'waiting')) > 0
+        then 'running'
+      when count(*) filter (where s.status = 'failed' or s.error_code = 'prerequisite_failed') > 0 then 'failed'
+      when count(*) filter (where s.job = 'paused') > 0 then 'paused'
+      when count(*) = 0 or count(*) filter (where s.status in ('staged', 'validating', 'validated')) > 0 then 'open'
+      when count(*) filter (where s.status = 'completed') > 0 then 'completed'
+      else min(s.status)
+    end,
+    'imports', coalesce(jsonb_agg(s.document order by s.position, s.created_at), '[]'),
+    'created_at', p_set.created_at
+  )
+  from (
+    select
+      d.document, e.position, b.created_at, b.status::text,
+      d.document #>> '{job,status}' as job, d.document #>> '{job,phase}' as phase, d.document #>> '{job,error,code}' as error_code
+    from public.import_batches as b
+    join public.datasets as e on e.key = b.dataset
+    cross join lateral (select private.describe_import(b.id) - 'sample' as document) as d
+    where b.set_id = p_set.id
+  ) as s;
+$function$;
+
+revoke all on function "private"."describe_import_set"(public.import_sets) from public;
+
+grant execute on function "private"."describe_import_set"(public.import_sets) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/describe_job.sql
 
@@ -2390,6 +2677,57 @@ revoke all on function "private"."describe_job"(public.scheduled_jobs) from publ
 
 grant execute on function "private"."describe_job"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/describe_session.sql
+
+create or replace function private.describe_session (
+  p_session public.import_sessions
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'id', p_session.id, 'org_id', p_session.org_id, 'import_id', p_session.batch_id, 'created_by', p_session.created_by,
+    'status', p_session.status, 'current_step', p_session.current_step, 'file_name', p_session.file_name,
+    'content_hash', p_session.content_hash, 'header_hash', p_session.header_hash, 'state', p_session.state,
+    'shared_with', coalesce((
+      select jsonb_agg(h.user_id order by h.created_at, h.user_id)
+      from public.import_session_shares as h where h.session_id = p_session.id
+    ), '[]'),
+    'created_at', p_session.created_at, 'last_accessed_at', p_session.last_accessed_at
+  );
+$function$;
+
+revoke all on function "private"."describe_session"(public.import_sessions) from public;
+
+grant execute on function "private"."describe_session"(public.import_sessions) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/describe_template.sql
+
+create or replace function private.describe_template (
+  p_template public.import_templates
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'id', p_template.id, 'org_id', p_template.org_id, 'is_global', p_template.org_id is null,
+    'dataset', p_template.dataset, 'name', p_template.name, 'version', p_template.version,
+    'is_current', p_template.replaced_at is null and p_template.archived_at is null,
+    'description', p_template.description, 'mapping', p_template.config -> 'mapping',
+    'options', p_template.config -> 'options', 'columns', p_template.columns, 'header_hash', p_template.header_hash,
+    'created_by', p_template.created_by, 'created_at', p_template.created_at,
+    'replaced_at', p_template.replaced_at, 'archived_at', p_template.archived_at
+  );
+$function$;
+
+revoke all on function "private"."describe_template"(public.import_templates) from public;
+
+grant execute on function "private"."describe_template"(public.import_templates) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/discard_ingest.sql
 
 create or replace function private.discard_ingest (
@@ -2400,6 +2738,7 @@ create or replace function private.discard_ingest (
   security definer
   set search_path to ''
   AS $function$
+  select private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
   delete from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
 $function$;
 
@@ -2460,6 +2799,42 @@ $function$;
 revoke all on function "private"."drop_tasks"(uuid) from public;
 
 grant execute on function "private"."drop_tasks"(uuid) to "postgres";
+
+-- schemas/private/functions/earlier_import.sql
+
+create or replace function private.earlier_import (
+  p_batch        public.import_batches,
+  p_content_hash text
+)
+  returns uuid
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('imports.file:' || p_batch.org_id || ':' || p_content_hash, 0));
+  return (
+    with recursive corrected (id) as (
+      select p_batch.corrects
+      union
+      select b.corrects from corrected as c join public.import_batches as b on b.id = c.id
+    )
+    select b.id
+    from public.import_batches as b
+    where b.org_id = p_batch.org_id
+      and b.content_hash = p_content_hash
+      and b.dataset = p_batch.dataset
+      and b.initiated_by is not distinct from p_batch.initiated_by
+      and private.is_applicable(b)
+      and not exists (select from corrected as c where c.id = b.id)
+    order by b.staged_at desc
+    limit 1
+  );
+end;
+$function$;
+
+revoke all on function "private"."earlier_import"(public.import_batches, text) from public;
+
+grant execute on function "private"."earlier_import"(public.import_batches, text) to "postgres";
 
 -- schemas/private/functions/end_failing_job.sql
 
@@ -2544,7 +2919,7 @@ begin
   if v_status = 'validated' and (p_job.params ->> 'commit')::boolean then
     perform private.assume_claims(p_job.claims);
     insert into public.scheduled_jobs (job_type, params)
-    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', p_job.params -> 'force'));
+    values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', true)); -- that was asked when it was started
   end if;
 end;
 $function$;
@@ -2572,6 +2947,7 @@ begin
   where j.id = p_job_id
   returning j.* into v_job;
 
+  perform private.lock_organization(v_job.org_id); -- before the capability locks what the job was about
   execute format('select %s($1)', (select t.end_function from private.job_types as t where t.job_type = v_job.job_type))
   using v_job;
 end;
@@ -2654,6 +3030,33 @@ revoke all on function "private"."enqueue_undo"(public.scheduled_jobs, public.im
 
 grant execute on function "private"."enqueue_undo"(public.scheduled_jobs, public.import_batches) to "postgres";
 
+-- schemas/private/functions/expire_sessions.sql
+
+create or replace function private.expire_sessions()
+  returns bigint
+  language sql
+  set search_path to ''
+  AS $function$
+  with expired as (
+    update public.import_sessions as s
+    set status = 'expired'
+    from (
+      select o.id, now() - make_interval(hours => private.setting('imports.session_idle_hours', o.id)::integer) as before
+      from public.organization as o
+    ) as o
+    where s.org_id = o.id
+      and s.status = 'in_progress'
+      and s.last_accessed_at < o.before
+      and not exists (select from public.scheduled_jobs as j where j.batch_id = s.batch_id and j.finished_at is null)
+    returning 1
+  )
+  select count(*) from expired;
+$function$;
+
+revoke all on function "private"."expire_sessions"() from public;
+
+grant execute on function "private"."expire_sessions"() to "postgres";
+
 -- schemas/private/functions/fail_ingest.sql
 
 create or replace function private.fail_ingest (
@@ -2668,7 +3071,7 @@ create or replace function private.fail_ingest (
 declare
   v_claims text := nullif(current_setting('request.jwt.claims', true), '');
 begin
-  perform private.assume_claims(jsonb_build_object('sub', b.initiated_by))
+  perform private.assume_claims(jsonb_build_object('sub', b.initiated_by)), private.lock_organization(b.org_id)
   from public.import_batches as b where b.id = p_import_id;
 
   update public.import_batches as b
@@ -2967,7 +3370,7 @@ declare
 begin
   perform private.require_import_right(v_batch);
   if v_batch.staged_at is null
-    or v_batch.status::text not in ('validated', 'completed', 'failed', 'cancelled', 'undone') then
+    or v_batch.status not in ('validated', 'completed', 'failed', 'cancelled', 'undone') then
     raise exception using
       errcode = 'PT409',
       message = 'import is not judged yet',
@@ -3014,6 +3417,34 @@ revoke all on function "private"."find_import"(uuid) from public;
 
 grant execute on function "private"."find_import"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/find_import_set.sql
+
+create or replace function private.find_import_set (
+  p_set_id uuid
+)
+  returns public.import_sets
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_set public.import_sets;
+begin
+  select s.* into v_set
+  from public.import_sets as s
+  where s.id = p_set_id
+    and s.org_id in (select private.org_ids('viewer'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import set not found';
+  end if;
+  return v_set;
+end;
+$function$;
+
+revoke all on function "private"."find_import_set"(uuid) from public;
+
+grant execute on function "private"."find_import_set"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/find_job.sql
 
 create or replace function private.find_job (
@@ -3035,6 +3466,71 @@ revoke all on function "private"."find_job"(uuid) from public;
 
 grant execute on function "private"."find_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/find_template.sql
+
+create or replace function private.find_template (
+  p_template_id uuid
+)
+  returns public.import_templates
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_template public.import_templates;
+begin
+  select t.* into v_template
+  from public.import_templates as t
+  where t.id = p_template_id
+    and (t.org_id is null or t.org_id in (select private.org_ids('viewer')));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import template not found';
+  end if;
+  return v_template;
+end;
+$function$;
+
+create or replace function private.find_template (
+  p_template_id uuid,
+  p_dataset     text,
+  p_org_id      uuid
+)
+  returns public.import_templates
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_template public.import_templates := private.find_template(p_template_id);
+begin
+  if v_template.org_id <> p_org_id then
+    raise exception using errcode = 'PT404', message = 'import template not found';
+  end if;
+  if v_template.dataset is distinct from p_dataset then
+    raise exception using
+      errcode = '22023',
+      message = 'template is for another dataset',
+      detail  = format('template %s is for %s', to_json(v_template.name), v_template.dataset);
+  end if;
+  if v_template.archived_at is not null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'template was deleted',
+      detail  = format('template %s, version %s', to_json(v_template.name), v_template.version),
+      hint    = 'list_import_templates names those that are there.';
+  end if;
+  return v_template;
+end;
+$function$;
+
+revoke all on function "private"."find_template"(uuid) from public;
+
+grant execute on function "private"."find_template"(uuid) to "authenticated", "postgres", "service_role";
+
+revoke all on function "private"."find_template"(uuid, text, uuid) from public;
+
+grant execute on function "private"."find_template"(uuid, text, uuid) to "postgres";
+
 -- schemas/private/functions/finish_ingest.sql
 
 create or replace function private.finish_ingest (
@@ -3052,8 +3548,8 @@ create or replace function private.finish_ingest (
   set search_path to ''
   AS $function$
 declare
-  v_batch     public.import_batches;
-  v_suggested jsonb;
+  v_batch   public.import_batches;
+  v_initial record;
 begin
   select b.* into v_batch
   from public.import_batches as b
@@ -3069,7 +3565,7 @@ begin
 
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
-  v_suggested := private.suggest_mapping(v_batch.dataset, p_columns);
+  select i.* into v_initial from private.initial_mapping(v_batch, p_columns, p_sample) as i;
 
   update public.import_batches as b
   set status            = 'staged',
@@ -3077,10 +3573,13 @@ begin
       row_count         = p_row_count,
       byte_size         = p_byte_size,
       content_hash      = p_content_hash,
+      duplicate_of      = private.earlier_import(v_batch, p_content_hash),
       sample            = p_sample,
       format            = p_format,
-      suggested_mapping = v_suggested,
-      mapping           = private.initial_mapping(v_batch, p_columns, v_suggested)
+      suggested_mapping = v_initial.suggested,
+      template_id       = v_initial.template_id,
+      mapping           = v_initial.mapping,
+      options           = v_initial.options
   where b.id = p_import_id;
 end;
 $function$;
@@ -3156,6 +3655,37 @@ $function$;
 revoke all on function "private"."finish_task"(public.sync_job_queue, private.task_result) from public;
 
 grant execute on function "private"."finish_task"(public.sync_job_queue, private.task_result) to "postgres";
+
+-- schemas/private/functions/fitting_share.sql
+
+create or replace function private.fitting_share (
+  p_shares     jsonb,
+  p_field_kind text
+)
+  returns numeric
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case when p_field_kind not in ('other') then (
+    select coalesce(sum(s.value::numeric) filter (where s.key = any (case p_field_kind
+      when 'phone' then '{phone,integer,grouped,number,compact_date}'
+      when 'integer' then '{integer,bit,compact_date,grouped}'
+      when 'number' then '{integer,bit,compact_date,grouped,number}'
+      when 'date' then '{date,timestamp,compact_date}'
+      when 'timestamp' then '{date,timestamp,compact_date}'
+      when 'boolean' then '{boolean,bit}'
+      when 'text' then '{text,uuid,boolean,bit,phone,time,integer,compact_date,grouped,number}'
+      else array[p_field_kind]
+    end::text[])), 0)
+    from jsonb_each(p_shares) as s
+    having count(*) > 0
+  ) end;
+$function$;
+
+revoke all on function "private"."fitting_share"(jsonb, text) from public;
+
+grant execute on function "private"."fitting_share"(jsonb, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/format_hint.sql
 
@@ -3304,6 +3834,23 @@ revoke all on function "private"."hashable_columns"(regclass, text) from public;
 
 grant execute on function "private"."hashable_columns"(regclass, text) to "postgres";
 
+-- schemas/private/functions/header_hash.sql
+
+create or replace function private.header_hash (
+  p_columns text[]
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select md5(array_to_string(p_columns, e'\x1f'));
+$function$;
+
+revoke all on function "private"."header_hash"(text[]) from public;
+
+grant execute on function "private"."header_hash"(text[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/hold_tasks.sql
 
 create or replace function private.hold_tasks (
@@ -3367,25 +3914,66 @@ grant execute on function "private"."ingest_lock_key"(uuid) to "postgres";
 -- schemas/private/functions/initial_mapping.sql
 
 create or replace function private.initial_mapping (
-  p_batch     public.import_batches,
-  p_columns   text[],
-  p_suggested jsonb
+  p_batch   public.import_batches,
+  p_columns text[],
+  p_sample  jsonb,
+  OUT       template_id uuid,
+  OUT       suggested jsonb,
+  OUT       mapping jsonb,
+  OUT       options jsonb
 )
-  returns jsonb
-  language sql
+  returns record
+  language plpgsql
   stable
   set search_path to ''
   AS $function$
-  select case
-    when p_batch.mapping is not null then private.normalize_mapping(p_batch.dataset, p_columns, p_batch.mapping)
-    else private.normalize_mapping(p_batch.dataset, p_columns, coalesce(
-      (select jsonb_object_agg(s.key, s.value -> 'column') from jsonb_each(p_suggested) as s), '{}'))
+declare
+  c_least    constant numeric := 0.5;
+  v_template public.import_templates := private.choose_template(p_batch, p_columns);
+begin
+  template_id := v_template.id;
+  suggested := case
+    when v_template.id is not null then private.template_suggestion(v_template)
+    else private.suggest_mapping(p_batch.dataset, p_columns, p_sample)
   end;
+  options := private.normalize_options(coalesce(v_template.config -> 'options', '{}') || p_batch.options);
+
+  if v_template.id is not null then
+    mapping := coalesce(p_batch.mapping, v_template.config -> 'mapping');
+    perform private.require_template_columns(v_template, mapping, p_columns);
+  elsif p_batch.mapping is not null then
+    mapping := p_batch.mapping;
+  else
+    mapping := coalesce((
+      select jsonb_object_agg(s.key, s.value - '{confidence,reason}'::text[])
+      from jsonb_each(suggested) as s
+      where (s.value ->> 'confidence')::numeric >= c_least
+    ), '{}');
+  end if;
+  mapping := private.normalize_mapping(p_batch.dataset, p_columns, mapping);
+end;
 $function$;
 
 revoke all on function "private"."initial_mapping"(public.import_batches, text[], jsonb) from public;
 
 grant execute on function "private"."initial_mapping"(public.import_batches, text[], jsonb) to "postgres";
+
+-- schemas/private/functions/is_applicable.sql
+
+create or replace function private.is_applicable (
+  p_batch public.import_batches
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select p_batch.status not in ('receiving', 'failed', 'cancelled', 'undone');
+$function$;
+
+revoke all on function "private"."is_applicable"(public.import_batches) from public;
+
+grant execute on function "private"."is_applicable"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/is_receiving.sql
 
@@ -3588,6 +4176,35 @@ revoke all on function "private"."key_buckets"(public.import_batches) from publi
 
 grant execute on function "private"."key_buckets"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/letter_case.sql
+
+create or replace function private.letter_case (
+  p_values text[],
+  p_rules  jsonb
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select c.letter_case
+  from (values (1, null), (2, 'upper'), (3, 'lower')) as c (position, letter_case)
+  where p_rules ?| '{one_of,pattern}' and not exists (
+    select
+    from unnest(p_values) as v
+    cross join lateral (
+      select case c.letter_case when 'upper' then upper(v) when 'lower' then lower(v) else v end
+    ) as w (value)
+    where not coalesce(p_rules -> 'one_of' ? w.value, true) or w.value !~ (p_rules ->> 'pattern')
+  )
+  order by c.position
+  limit 1;
+$function$;
+
+revoke all on function "private"."letter_case"(text[], jsonb) from public;
+
+grant execute on function "private"."letter_case"(text[], jsonb) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/lines_column.sql
 
 create or replace function private.lines_column (
@@ -3681,6 +4298,41 @@ revoke all on function "private"."lock_records"(uuid, text[]) from public;
 
 grant execute on function "private"."lock_records"(uuid, text[]) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/lock_session.sql
+
+create or replace function private.lock_session (
+  p_session_id uuid
+)
+  returns public.import_sessions
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_session public.import_sessions;
+begin
+  perform from public.import_batches as b
+  where b.id = (select s.batch_id from public.import_sessions as s where s.id = p_session_id)
+  for update;
+  select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
+
+  case private.session_standing(v_session)
+    when 'owner' then
+      return v_session;
+    when 'shared' then
+      raise exception using
+        errcode = '42501',
+        message = 'session is another person''s',
+        detail  = format('session %s is shared with the caller', p_session_id);
+    else
+      raise exception using errcode = 'PT404', message = 'import session not found';
+  end case;
+end;
+$function$;
+
+revoke all on function "private"."lock_session"(uuid) from public;
+
+grant execute on function "private"."lock_session"(uuid) to "postgres";
+
 -- schemas/private/functions/log_activity.sql
 
 create or replace function private.log_activity (
@@ -3725,6 +4377,99 @@ $function$;
 revoke all on function "private"."log_job_activity"(public.import_batches, public.sync_action, public.sync_status_type) from public;
 
 grant execute on function "private"."log_job_activity"(public.import_batches, public.sync_action, public.sync_status_type) to "postgres";
+
+-- schemas/private/functions/log_session.sql
+
+create or replace function private.log_session (
+  p_session public.import_sessions,
+  p_action  public.sync_action,
+  p_details jsonb
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.log_activity(
+    p_session.org_id, d.entity_type, p_action, 'completed', p_session.batch_id::text,
+    jsonb_build_object('session_id', p_session.id, 'file_name', p_session.file_name) || p_details
+  )
+  from public.import_batches as b
+  join public.datasets as d on d.key = b.dataset
+  where b.id = p_session.batch_id;
+$function$;
+
+revoke all on function "private"."log_session"(public.import_sessions, public.sync_action, jsonb) from public;
+
+grant execute on function "private"."log_session"(public.import_sessions, public.sync_action, jsonb) to "postgres";
+
+-- schemas/private/functions/match_names.sql
+
+create or replace function private.match_names (
+  p_dataset text,
+  p_columns text[]
+)
+  returns table (
+    field           text,
+    field_position  integer,
+    "column"        text,
+    column_position bigint,
+    confidence      numeric,
+    reason          text
+  )
+  language sql
+  stable
+  set search_path to ''
+  set enable_nestloop to 'off'
+  AS $function$
+  with names as materialized (
+    select row_number() over () as id, f.name as field, f.position, n.name, n.weight, n.reason, private.plain_name(n.name) as plain
+    from public.dataset_fields as f
+    cross join lateral (
+      select f.name, 1.0, 'name'
+      union all select f.label, 0.95, 'label'
+      union all select a, 0.9, 'alias' from unnest(f.aliases) as a
+    ) as n (name, weight, reason)
+    where f.dataset = p_dataset
+  ),
+  columns as materialized (
+    select c.name, c.position, private.plain_name(c.name) as plain
+    from unnest(p_columns) with ordinality as c (name, position)
+    where length(c.name) <= 100 -- longer ones are no names
+  ),
+  column_trigrams as materialized (
+    select c.position, u.trigram, count(*) over (partition by u.trigram) > 50 as is_common
+    from columns as c
+    cross join unnest(extensions.show_trgm(c.name)) as u (trigram)
+  ),
+  column_parts as (
+    select c.position, c.trigram, count(*) over (partition by c.position) as size from column_trigrams as c where not c.is_common
+  ),
+  name_parts as (
+    select n.id, u.trigram, count(*) over (partition by n.id) as size
+    from names as n
+    cross join unnest(extensions.show_trgm(n.name)) as u (trigram)
+    where not exists (select from column_trigrams as c where c.trigram = u.trigram and c.is_common)
+  ),
+  likenesses as (
+    select n.id, c.position, count(*)::numeric / (max(n.size) + max(c.size) - count(*)) as likeness
+    from name_parts as n
+    join column_parts as c using (trigram)
+    group by n.id, c.position
+    having count(*) * 3 >= max(n.size) + max(c.size) - count(*)
+  )
+  select n.field, n.position, c.name, c.position, n.weight, n.reason
+  from names as n
+  join columns as c on c.plain = n.plain and c.plain <> ''
+  union all
+  select n.field, n.position, c.name, c.position, n.weight * least(l.likeness, 0.9), 'likeness'
+  from likenesses as l
+  join names as n on n.id = l.id
+  join columns as c on c.position = l.position and c.plain <> n.plain;
+$function$;
+
+revoke all on function "private"."match_names"(text, text[]) from public;
+
+grant execute on function "private"."match_names"(text, text[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/normalize_mapping.sql
 
@@ -3927,6 +4672,45 @@ $function$;
 revoke all on function "private"."number_expression"(text, text, text) from public;
 
 grant execute on function "private"."number_expression"(text, text, text) to "postgres";
+
+-- schemas/private/functions/number_marks.sql
+
+create or replace function private.number_marks (
+  p_values text[]
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case
+    when s.has_decimal_comma and s.has_decimal_point then null
+    when s.has_decimal_comma then jsonb_build_object('decimal', ',', 'group', coalesce(s.blank_group, '.'))
+    when s.has_decimal_point and s.has_comma_groups or s.blank_group is not null then
+      jsonb_build_object('decimal', '.', 'group', coalesce(s.blank_group, ','))
+  end
+  from (
+    select
+      bool_or(
+        v ~ e'^[-+]?([0-9]+|[0-9]{1,3}([. ''\u00a0\u202f][0-9]{3})+),[0-9]+$' and v !~ '^[-+]?[1-9][0-9]{0,2},[0-9]{3}$'
+        or v ~ '^[-+]?[0-9]{1,3}([.][0-9]{3}){2,}$'
+      ) as has_decimal_comma,
+      bool_or(
+        v ~ e'^[-+]?([0-9]+|[0-9]{1,3}([, ''\u00a0\u202f][0-9]{3})+)[.][0-9]+$' and v !~ '^[-+]?[1-9][0-9]{0,2}[.][0-9]{3}$'
+        or v ~ '^[-+]?[0-9]{1,3}(,[0-9]{3}){2,}$'
+      ) as has_decimal_point,
+      bool_or(v ~ '^[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+([.][0-9]+)?$') as has_comma_groups,
+      case
+        when bool_or(v ~ '^[-+]?[0-9]{1,3}(''[0-9]{3})+([.,][0-9]+)?$') then ''''
+        when bool_or(v ~ e'^[-+]?[0-9]{1,3}([ \u00a0\u202f][0-9]{3})+([.,][0-9]+)?$') then ' '
+      end as blank_group
+    from unnest(p_values) as v
+  ) as s;
+$function$;
+
+revoke all on function "private"."number_marks"(text[]) from public;
+
+grant execute on function "private"."number_marks"(text[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/org_ids.sql
 
@@ -4202,9 +4986,9 @@ create or replace function private.prerequisites (
   where b.set_id = p_batch.set_id
     and b.dataset <> p_batch.dataset
     and b.dataset in (
-      select to_jsonb(f) #>> '{reference,dataset}' from public.dataset_fields as f where f.dataset = p_batch.dataset
+      select f.reference ->> 'dataset' from public.dataset_fields as f where f.dataset = p_batch.dataset
     )
-    and not (b.status::text in ('failed', 'cancelled', 'undone') and exists (
+    and not (b.status in ('failed', 'cancelled', 'undone') and exists (
       select from public.import_batches as n
       where n.set_id = b.set_id and n.dataset = b.dataset and n.created_at > b.created_at
     ));
@@ -4835,7 +5619,7 @@ begin
     select j.id into v_next
     from public.scheduled_jobs as j
     where j.org_id = p_org_id and j.status = 'queued' and j.phase is distinct from 'waiting'
-    order by j.priority, j.run_at, j.id
+    order by j.priority, j.run_at, j.created_at
     limit 1
     for no key update skip locked;
     exit when not found;
@@ -4849,6 +5633,61 @@ $function$;
 revoke all on function "private"."release_queued_jobs"(uuid) from public;
 
 grant execute on function "private"."release_queued_jobs"(uuid) to "postgres";
+
+-- schemas/private/functions/require_colleague.sql
+
+create or replace function private.require_colleague (
+  p_user_id      uuid,
+  p_org_id       uuid,
+  p_minimum_role public.org_role
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if not exists (
+    select from public.profiles as p
+    where p.id = p_user_id and p.org_id = p_org_id and p.is_active and p.org_role >= p_minimum_role
+  ) then
+    raise exception using
+      errcode = '22023',
+      message = 'person is not of the organization',
+      detail  = format('nobody active with role %s or higher is %s', p_minimum_role, coalesce(p_user_id::text, 'null'));
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_colleague"(uuid, uuid, public.org_role) from public;
+
+grant execute on function "private"."require_colleague"(uuid, uuid, public.org_role) to "postgres";
+
+-- schemas/private/functions/require_idle_session.sql
+
+create or replace function private.require_idle_session (
+  p_session public.import_sessions
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if p_session.current_step = 'receiving'
+    or exists (select from public.scheduled_jobs as j where j.batch_id = p_session.batch_id and j.finished_at is null) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is being worked on',
+      detail  = format('import %s is %s', p_session.batch_id, p_session.current_step),
+      hint    = 'Wait for its end, or cancel it.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_idle_session"(public.import_sessions) from public;
+
+grant execute on function "private"."require_idle_session"(public.import_sessions) to "postgres";
 
 -- schemas/private/functions/require_import_right.sql
 
@@ -4869,7 +5708,7 @@ begin
   end if;
   perform private.require_org_role(
     p_batch.org_id,
-    case when p_batch.mode <> 'delete' and p_batch.initiated_by = auth.uid() then 'member' else 'admin' end::public.org_role
+    case when p_batch.mode <> 'delete' and private.works_on_import(p_batch.id) then 'member' else 'admin' end::public.org_role
   );
 end;
 $function$;
@@ -4963,6 +5802,37 @@ $function$;
 revoke all on function "private"."require_org_role"(uuid, public.org_role) from public;
 
 grant execute on function "private"."require_org_role"(uuid, public.org_role) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/require_other_file.sql
+
+create or replace function private.require_other_file (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_earlier public.import_batches;
+begin
+  select b.* into v_earlier
+  from public.import_batches as b
+  where b.id = p_batch.duplicate_of and private.is_applicable(b);
+  if found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'file was imported before',
+      detail  = format('import %s, %s on %s, is %s',
+        v_earlier.id, coalesce(v_earlier.file_name, 'without a name'), v_earlier.created_at::date, v_earlier.status),
+      hint    = 'Commit it with force if it is to be applied again; else cancel it.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_other_file"(public.import_batches) from public;
+
+grant execute on function "private"."require_other_file"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/require_reversible.sql
 
@@ -5078,6 +5948,97 @@ revoke all on function "private"."require_set"(uuid, uuid) from public;
 
 grant execute on function "private"."require_set"(uuid, uuid) to "postgres";
 
+-- schemas/private/functions/require_template_columns.sql
+
+create or replace function private.require_template_columns (
+  p_template public.import_templates,
+  p_mapping  jsonb,
+  p_columns  text[]
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_lacking text;
+begin
+  select string_agg(distinct to_json(c)::text, ', ') into v_lacking
+  from jsonb_each(p_mapping) as m
+  cross join jsonb_array_elements_text(m.value -> 'columns') as c
+  where c <> all (p_columns);
+  if v_lacking is not null then
+    raise exception using
+      errcode = 'PT422',
+      message = 'file lacks columns of the template',
+      detail  = format('template %s, version %s: no column %s', to_json(p_template.name), p_template.version, v_lacking),
+      hint    = 'Map these fields otherwise, or use another template.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_template_columns"(public.import_templates, jsonb, text[]) from public;
+
+grant execute on function "private"."require_template_columns"(public.import_templates, jsonb, text[]) to "postgres";
+
+-- schemas/private/functions/require_template_right.sql
+
+create or replace function private.require_template_right (
+  p_org_id       uuid,
+  p_minimum_role public.org_role
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if p_org_id is not null then
+    perform private.require_org_role(p_org_id, p_minimum_role);
+  elsif not (private.is_service_caller() or private.is_system_admin()) then
+    raise exception using errcode = '42501', message = 'templates for all organizations are for system admins';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_template_right"(uuid, public.org_role) from public;
+
+grant execute on function "private"."require_template_right"(uuid, public.org_role) to "postgres";
+
+-- schemas/private/functions/resolve_organization.sql
+
+create or replace function private.resolve_organization (
+  p_org_id uuid
+)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id uuid := p_org_id;
+begin
+  if v_org_id is null and not private.is_service_caller() then
+    v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
+  end if;
+  if v_org_id is null then
+    raise exception using
+      errcode = '22023',
+      message = 'organization is required',
+      hint    = 'Name org_id: the caller belongs to no organization.';
+  end if;
+  -- A stranger learns nothing of what the organization has, so this comes first.
+  if not exists (select from private.org_ids('viewer') as o (id) where o.id = v_org_id) then
+    raise exception using errcode = 'PT404', message = 'organization not found';
+  end if;
+  return v_org_id;
+end;
+$function$;
+
+revoke all on function "private"."resolve_organization"(uuid) from public;
+
+grant execute on function "private"."resolve_organization"(uuid) to "postgres";
+
 -- schemas/private/functions/resume_import.sql
 
 create or replace function private.resume_import (
@@ -5100,6 +6061,9 @@ begin
       message = 'import is not paused',
       detail  = format('import %s: its job is %s', v_batch.id, v_job.status),
       hint    = 'It goes on by itself.';
+  end if;
+  if v_job.phase = 'waiting' then
+    perform private.settle_waiting_job(v_job); -- resume_job has locked the organization
   end if;
   perform private.log_job_activity(v_batch, 'resumed', 'running');
 end;
@@ -5599,6 +6563,113 @@ revoke all on function "private"."run_validation"(public.sync_job_queue) from pu
 
 grant execute on function "private"."run_validation"(public.sync_job_queue) to "postgres";
 
+-- schemas/private/functions/save_template.sql
+
+create or replace function private.save_template (
+  p_import_id   uuid,
+  p_name        text,
+  p_description text,
+  p_is_global   boolean
+)
+  returns public.import_templates
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch    public.import_batches := private.find_import(p_import_id);
+  v_org_id   uuid := case when not p_is_global then v_batch.org_id end;
+  v_template public.import_templates;
+begin
+  perform private.require_template_right(v_org_id, 'member');
+
+  if v_batch.columns is null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import has no columns yet',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = 'Wait until its file is staged.';
+  end if;
+  -- What cannot be compiled would fail every import that it is chosen for.
+  perform private.field_expressions(f, m.value, v_batch.columns)
+  from jsonb_each(v_batch.mapping) as m
+  join public.dataset_fields as f on f.dataset = v_batch.dataset and f.name = m.key;
+
+  perform pg_advisory_xact_lock(hashtextextended(format('imports.template:%s:%s:%s', v_org_id, v_batch.dataset, p_name), 0));
+
+  update public.import_templates as t
+  set replaced_at = clock_timestamp()
+  where t.org_id is not distinct from v_org_id and t.dataset = v_batch.dataset and t.name = p_name
+    and t.replaced_at is null and t.archived_at is null
+  returning t.* into v_template;
+
+  insert into public.import_templates (org_id, dataset, name, version, description, config, columns, created_by)
+  values (
+    v_org_id, v_batch.dataset, p_name,
+    1 + coalesce((
+      select max(t.version) from public.import_templates as t
+      where t.org_id is not distinct from v_org_id and t.dataset = v_batch.dataset and t.name = p_name
+    ), 0),
+    coalesce(p_description, v_template.description),
+    jsonb_build_object('mapping', v_batch.mapping, 'options', v_batch.options),
+    v_batch.columns, auth.uid()
+  )
+  returning * into v_template;
+  return v_template;
+end;
+$function$;
+
+revoke all on function "private"."save_template"(uuid, text, text, boolean) from public;
+
+grant execute on function "private"."save_template"(uuid, text, text, boolean) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/session_activity.sql
+
+create or replace function private.session_activity()
+  returns table (
+    session     public.import_sessions,
+    owner_email text,
+    share_count bigint
+  )
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select s, p.email, (select count(*) from public.import_session_shares as h where h.session_id = s.id)
+  from public.import_sessions as s
+  left join public.profiles as p on p.id = s.created_by
+  where s.org_id = any (array(select private.org_ids('admin')));
+$function$;
+
+revoke all on function "private"."session_activity"() from public;
+
+grant execute on function "private"."session_activity"() to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/session_standing.sql
+
+create or replace function private.session_standing (
+  p_session public.import_sessions
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_session.id is null then null
+    when private.is_service_caller() or private.is_system_admin() then 'owner'
+    when p_session.created_by is null and p_session.org_id in (select private.org_ids('admin')) then 'owner'
+    when p_session.org_id not in (select private.org_ids('viewer')) then null
+    when p_session.created_by = auth.uid() then 'owner'
+    when p_session.id in (select private.shared_session_ids()) then 'shared'
+  end;
+$function$;
+
+revoke all on function "private"."session_standing"(public.import_sessions) from public;
+
+grant execute on function "private"."session_standing"(public.import_sessions) to "postgres";
+
 -- schemas/private/functions/set_worker_count.sql
 
 create or replace function private.set_worker_count (
@@ -5685,6 +6756,161 @@ revoke all on function "private"."setting"(text, uuid) from public;
 
 grant execute on function "private"."setting"(text, uuid) to "authenticated", "postgres", "service_role", "sluice_ingest";
 
+-- schemas/private/functions/settle_waiting_job.sql
+
+create or replace function private.settle_waiting_job (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_bad   record;
+  v_error jsonb;
+  v_open  boolean;
+begin
+  select p.* into v_bad
+  from public.import_batches as b
+  cross join lateral private.prerequisites(b) as p
+  where b.id = p_job.batch_id
+    and (p.status is null or p.status in ('failed', 'cancelled', 'undone'))
+  limit 1;
+  if found then
+    v_error := jsonb_build_object(
+      'code', 'prerequisite_failed',
+      'message', 'an import that this one waits for did not complete',
+      'details', format('import %s%s is %s', v_bad.id, ' into ' || v_bad.dataset, coalesce(v_bad.status::text, 'gone')),
+      'hint', 'Try that one again, and this one goes on by itself; or cancel this one.'
+    );
+  end if;
+
+  select exists (
+    select from public.import_batches as b
+    cross join lateral private.prerequisites(b) as p
+    where b.id = p_job.batch_id and p.status is distinct from 'completed'
+  ) into v_open;
+
+  update public.scheduled_jobs as j
+  set status = case when v_error is null then 'queued' else 'paused' end::public.sync_status_type,
+      phase  = case when v_open then 'waiting' else j.job_type end,
+      error  = v_error
+  where j.id = p_job.id;
+  if not v_open then
+    perform private.release_queued_jobs(p_job.org_id);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."settle_waiting_job"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."settle_waiting_job"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/share_session.sql
+
+create or replace function private.share_session (
+  p_session_id uuid,
+  p_user_id    uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_session public.import_sessions := private.lock_session(p_session_id);
+begin
+  perform private.require_colleague(p_user_id, v_session.org_id, 'viewer');
+  if v_session.created_by = p_user_id then
+    raise exception using errcode = '22023', message = 'session is the person''s own';
+  end if;
+
+  insert into public.import_session_shares (session_id, user_id) values (p_session_id, p_user_id) on conflict do nothing;
+  if found then
+    perform private.log_session(v_session, 'updated', jsonb_build_object('session', 'shared', 'user_id', p_user_id));
+  end if;
+  return private.describe_session(v_session);
+end;
+$function$;
+
+revoke all on function "private"."share_session"(uuid, uuid) from public;
+
+grant execute on function "private"."share_session"(uuid, uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/shared_session_ids.sql
+
+create or replace function private.shared_session_ids()
+  returns SETOF uuid
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select h.session_id from public.import_session_shares as h where h.user_id = (select auth.uid());
+$function$;
+
+revoke all on function "private"."shared_session_ids"() from public;
+
+grant execute on function "private"."shared_session_ids"() to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/sniff_sample.sql
+
+create or replace function private.sniff_sample (
+  p_sample jsonb
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  with cells as materialized (
+    select c.position, btrim(left(c.cell, 101), e' \t\r\n\u00a0') as cell
+    from jsonb_array_elements(p_sample) as r (cells)
+    cross join lateral jsonb_array_elements_text(r.cells) with ordinality as c (cell, position)
+    where c.cell <> ''
+  ),
+  kinds as (
+    select c.position, case
+      when length(c.cell) > 100 then 'text'
+      when c.cell in ('0', '1') then 'bit'
+      when position('@' in c.cell) > 1 and c.cell ~ '^[^@[:space:]]+@[^@[:space:].]+([.][^@[:space:].]+)+$' then 'email'
+      when length(c.cell) = 36 and pg_input_is_valid(c.cell, 'uuid') then 'uuid'
+      when c.cell ~ '^[-+(]?[0-9]' then case
+        when c.cell ~ '^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$' then 'compact_date'
+        when c.cell ~ '^[-+]?[0-9]+$' then 'integer'
+        when c.cell ~ '^([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2}))$' then 'date'
+        when c.cell ~ '^[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}[T, ]+[0-9]{1,2}:[0-9]{2}' then 'timestamp'
+        when c.cell ~ '^[0-9]{1,2}:[0-9]{2}(:[0-9.]+)?$' then 'time'
+        when c.cell ~ e'^[-+]?[1-9][0-9]{0,2}([., ''\u00a0\u202f][0-9]{3})+$' then 'grouped'
+        when c.cell ~ e'^[-+]?([0-9]+|[1-9][0-9]{0,2}([., ''\u00a0\u202f][0-9]{3})+)([.,][0-9]+)?([eE][-+]?[0-9]+)?$' then 'number'
+        when c.cell ~ '^[+(0][0-9 ()./-]{5,29}$' then 'phone'
+        else 'text'
+      end
+      when c.cell ~ '^[hH][tT][tT][pP][sS]?://[^[:space:]]+$' then 'url'
+      when lower(c.cell) in (
+        select w from private.boolean_words() as b, unnest(array[b.word_true, b.word_false]) as w where w is not null
+      ) then 'boolean'
+      else 'text'
+    end as kind
+    from cells as c
+    where c.cell <> ''
+  )
+  select coalesce(jsonb_object_agg(s.position, s.shares), '{}')
+  from (
+    select k.position, jsonb_object_agg(k.kind, round(k.count / k.total, 2)) as shares
+    from (
+      select k.position, k.kind, count(*), sum(count(*)) over (partition by k.position) as total
+      from kinds as k
+      group by k.position, k.kind
+    ) as k
+    group by k.position
+  ) as s;
+$function$;
+
+revoke all on function "private"."sniff_sample"(jsonb) from public;
+
+grant execute on function "private"."sniff_sample"(jsonb) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/staged_rows.sql
 
 create or replace function private.staged_rows (
@@ -5763,7 +6989,8 @@ grant execute on function "private"."start_import_job"(text, uuid, jsonb, text) 
 
 create or replace function private.suggest_mapping (
   p_dataset text,
-  p_columns text[]
+  p_columns text[],
+  p_sample  jsonb  default null::jsonb
 )
   returns jsonb
   language plpgsql
@@ -5771,46 +6998,118 @@ create or replace function private.suggest_mapping (
   set search_path to ''
   AS $function$
 declare
-  c_least   constant numeric := 0.5;
-  v_pair    record;
-  v_columns text[] := '{}';
-  v_fields  jsonb := '{}';
+  c_least     constant numeric := 0.5;
+  c_cells     constant integer := 20000; -- are looked at: so wide a file's first twenty rows
+  v_sample    jsonb := jsonb_path_query_array(coalesce(p_sample, '[]'),
+    format('$[0 to %s]', c_cells / greatest(cardinality(p_columns), 1))::jsonpath);
+  v_shares    jsonb := private.sniff_sample(v_sample);
+  v_kinds     jsonb;
+  v_pair      record;
+  v_positions bigint[] := '{}'; -- of columns that have a field
+  v_fields    jsonb := '{}';
 begin
+  select coalesce(jsonb_object_agg(f.name, coalesce(
+    f.rules ->> 'format', case f.type when 'uuid' then 'uuid' else private.type_class(f.type) end)), '{}') into v_kinds
+  from public.dataset_fields as f
+  where f.dataset = p_dataset;
+
   for v_pair in
-    select
-      f.name as field,
-      c.name as "column",
-      round(n.confidence * s.likeness, 2) as confidence,
-      case when s.likeness = 1 then n.reason else 'likeness' end as reason
-    from public.dataset_fields as f
+    select m.field, m.column, m.column_position, round(a.confidence, 2) as confidence, m.reason
+    from private.match_names(p_dataset, p_columns) as m
     cross join lateral (
-      select f.name, 1.0, 'name'
-      union all select f.label, 0.95, 'label'
-      union all select a, 0.9, 'alias' from unnest(f.aliases) as a
-    ) as n (name, confidence, reason)
-    cross join unnest(p_columns) with ordinality as c (name, position)
+      select private.fitting_share(v_shares -> m.column_position::text, v_kinds ->> m.field), v_kinds ->> m.field = 'text'
+    ) as s (share, is_text)
     cross join lateral (
       select case
-        when private.plain_name(n.name) = private.plain_name(c.name) then 1
-        else least(extensions.similarity(n.name, c.name), 0.9)
-      end::numeric as likeness
-    ) as s
-    where f.dataset = p_dataset
-      and n.confidence * s.likeness >= c_least
-    order by n.confidence * s.likeness desc, f.position, c.position
+        when m.reason = 'likeness' and s.share < 0.5 then m.confidence * 0.6
+        when m.reason = 'likeness' and s.share >= 0.8 and not s.is_text then least(m.confidence + 0.1, 0.85)
+        when s.share < 0.5 and not s.is_text then m.confidence * 0.7
+        else m.confidence
+      end
+    ) as a (confidence)
+    where a.confidence >= c_least
+    order by a.confidence desc, m.field_position, m.column_position
   loop
-    continue when v_fields ? v_pair.field or v_pair.column = any (v_columns);
-    v_columns := v_columns || v_pair.column;
-    v_fields := v_fields || jsonb_build_object(v_pair.field,
-      jsonb_build_object('column', v_pair.column, 'confidence', v_pair.confidence, 'reason', v_pair.reason));
+    continue when v_fields ? v_pair.field or v_pair.column_position = any (v_positions);
+    v_positions := v_positions || v_pair.column_position;
+    v_fields := v_fields || jsonb_build_object(v_pair.field, jsonb_build_object(
+      'column', v_pair.column, 'confidence', v_pair.confidence, 'reason', v_pair.reason));
   end loop;
-  return v_fields;
+
+  -- By content alone only where a single column and a single field are left of the kind. That it holds dates does not
+  -- tell whose: such a column is named, but too unsure to be taken.
+  for v_pair in
+    select min(k.key) as field, min(p_columns[c.position]) as "column", min(c.position) as column_position,
+      case when k.kind in ('email', 'url', 'phone') then c_least else 0.4 end as confidence
+    from jsonb_each_text(v_kinds) as k (key, kind)
+    join (
+      select s.key::bigint as position, s.value as shares from jsonb_each(v_shares) as s
+    ) as c on (c.shares ->> k.kind)::numeric >= 0.9
+    where k.kind in ('email', 'url', 'phone', 'uuid', 'date', 'timestamp')
+      and not v_fields ? k.key
+      and c.position <> all (v_positions)
+    group by k.kind
+    having count(*) = 1
+  loop
+    v_positions := v_positions || v_pair.column_position;
+    v_fields := v_fields || jsonb_build_object(v_pair.field, jsonb_build_object(
+      'column', v_pair.column, 'confidence', v_pair.confidence, 'reason', 'content'));
+  end loop;
+
+  return v_fields || coalesce((
+    select jsonb_object_agg(f.name, v_fields -> f.name || jsonb_build_object('transforms', t.transforms))
+    from public.dataset_fields as f
+    cross join lateral (
+      select array_agg(distinct nullif(btrim(left(r.cells ->> v.index, 101), e' \t\r\n\u00a0'), ''))
+      from jsonb_array_elements(v_sample) as r (cells)
+      cross join (select array_position(p_columns, v_fields #>> array[f.name, 'column']) - 1) as v (index)
+    ) as v (sampled)
+    cross join lateral private.suggest_transforms(f, v.sampled) as t (transforms)
+    where f.dataset = p_dataset and v_fields ? f.name and t.transforms <> '[]'
+  ), '{}');
 end;
 $function$;
 
-revoke all on function "private"."suggest_mapping"(text, text[]) from public;
+revoke all on function "private"."suggest_mapping"(text, text[], jsonb) from public;
 
-grant execute on function "private"."suggest_mapping"(text, text[]) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."suggest_mapping"(text, text[], jsonb) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/suggest_transforms.sql
+
+create or replace function private.suggest_transforms (
+  p_field  public.dataset_fields,
+  p_values text[]
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_class  text := private.type_class(p_field.type);
+  v_values text[] := array_remove(p_values, null);
+  v_given  jsonb;
+begin
+  if v_class in ('date', 'timestamp') then
+    v_given := to_jsonb(private.date_formats(v_values, v_class = 'timestamp'));
+    v_given := jsonb_build_object('parse_date', case jsonb_array_length(v_given) when 1 then v_given -> 0 else v_given end);
+  elsif v_class in ('integer', 'number') then
+    v_given := jsonb_build_object('parse_number', private.number_marks(v_values));
+  elsif v_class = 'boolean' then
+    v_given := jsonb_build_object('parse_boolean', private.boolean_lists(v_values));
+    if v_given #> '{parse_boolean,false}' = '[]' and array_position(p_values, null) is not null then
+      return jsonb_build_array(v_given, '{"default": "false"}'::jsonb); -- x or nothing
+    end if;
+  else
+    v_given := to_jsonb(private.letter_case(v_values, p_field.rules));
+  end if;
+  return case when v_given is null or jsonb_path_exists(v_given, '$.* ? (@ == null)') then '[]' else jsonb_build_array(v_given) end;
+end;
+$function$;
+
+revoke all on function "private"."suggest_transforms"(public.dataset_fields, text[]) from public;
+
+grant execute on function "private"."suggest_transforms"(public.dataset_fields, text[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/take_over_tasks.sql
 
@@ -5849,6 +7148,62 @@ revoke all on function "private"."task_lock_key"(bigint) from public;
 
 grant execute on function "private"."task_lock_key"(bigint) to "postgres";
 
+-- schemas/private/functions/template_mapping.sql
+
+create or replace function private.template_mapping (
+  p_template public.import_templates,
+  p_columns  text[],
+  p_mapping  jsonb
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_given   jsonb := private.normalize_mapping(p_template.dataset, p_columns, coalesce(p_mapping, '{}'));
+  v_mapping jsonb := (p_template.config -> 'mapping') - array(select jsonb_object_keys(p_mapping));
+begin
+  if p_columns is not null then
+    perform private.require_template_columns(p_template, v_mapping, p_columns);
+  end if;
+  return private.normalize_mapping(p_template.dataset, p_columns, v_mapping) || v_given;
+end;
+$function$;
+
+revoke all on function "private"."template_mapping"(public.import_templates, text[], jsonb) from public;
+
+grant execute on function "private"."template_mapping"(public.import_templates, text[], jsonb) to "postgres";
+
+-- schemas/private/functions/template_suggestion.sql
+
+create or replace function private.template_suggestion (
+  p_template public.import_templates
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select coalesce(jsonb_object_agg(m.key, (
+    select jsonb_object_agg(e.key, e.value)
+    from jsonb_each(jsonb_build_object(
+      'column', case jsonb_array_length(m.value -> 'columns') when 1 then m.value #> '{columns,0}' end,
+      'columns', case when jsonb_array_length(m.value -> 'columns') > 1 then m.value -> 'columns' end,
+      'confidence', 1,
+      'reason', 'template',
+      'transforms', nullif(m.value -> 'transforms', '[]'),
+      'default', m.value -> 'default'
+    )) as e
+    where e.value <> 'null'
+  )), '{}')
+  from jsonb_each(p_template.config -> 'mapping') as m;
+$function$;
+
+revoke all on function "private"."template_suggestion"(public.import_templates) from public;
+
+grant execute on function "private"."template_suggestion"(public.import_templates) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/text_array.sql
 
 create or replace function private.text_array (
@@ -5865,6 +7220,23 @@ $function$;
 revoke all on function "private"."text_array"(jsonb) from public;
 
 grant execute on function "private"."text_array"(jsonb) to "postgres";
+
+-- schemas/private/functions/tg__forget_key.sql
+
+create or replace function private.tg__forget_key()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  new.idempotency_key := null;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg__forget_key"() from public;
+
+grant execute on function "private"."tg__forget_key"() to "postgres";
 
 -- schemas/private/functions/tg__touch_updated_at.sql
 
@@ -5976,11 +7348,10 @@ begin
   update public.import_sessions as s
   set current_step = new.status::text,
       content_hash = new.content_hash,
-      header_hash  = md5(array_to_string(new.columns, e'\x1f')),
-      status       = case new.status
-        when 'completed' then 'completed'
-        when 'undone' then 'completed'
-        when 'cancelled' then 'abandoned'
+      header_hash  = private.header_hash(new.columns),
+      status       = case
+        when new.status in ('completed', 'undone') then 'completed'
+        when new.status = 'cancelled' then 'abandoned'
         else 'in_progress'
       end::public.session_status
   where s.batch_id = new.id;
@@ -5991,23 +7362,6 @@ $function$;
 revoke all on function "private"."tg_import_batches__follow_session"() from public;
 
 grant execute on function "private"."tg_import_batches__follow_session"() to "postgres";
-
--- schemas/private/functions/tg_import_batches__forget_key.sql
-
-create or replace function private.tg_import_batches__forget_key()
-  returns trigger
-  language plpgsql
-  set search_path to ''
-  AS $function$
-begin
-  new.idempotency_key := null;
-  return new;
-end;
-$function$;
-
-revoke all on function "private"."tg_import_batches__forget_key"() from public;
-
-grant execute on function "private"."tg_import_batches__forget_key"() to "postgres";
 
 -- schemas/private/functions/tg_import_batches__guard_status.sql
 
@@ -6093,6 +7447,87 @@ revoke all on function "private"."tg_import_batches__log_activity"() from public
 
 grant execute on function "private"."tg_import_batches__log_activity"() to "postgres";
 
+-- schemas/private/functions/tg_import_batches__open_session.sql
+
+create or replace function private.tg_import_batches__open_session()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  insert into public.import_sessions (org_id, created_by, file_name, content_hash, header_hash, batch_id, current_step)
+  values (
+    new.org_id, new.initiated_by, new.file_name, new.content_hash, private.header_hash(new.columns), new.id, new.status::text
+  );
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__open_session"() from public;
+
+grant execute on function "private"."tg_import_batches__open_session"() to "postgres";
+
+-- schemas/private/functions/tg_import_batches__settle_waiting.sql
+
+create or replace function private.tg_import_batches__settle_waiting()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  -- With its organization goes everything.
+  if not exists (select from public.organization as o where o.id = old.org_id) then
+    return null;
+  end if;
+  perform private.lock_organization(old.org_id);
+
+  for v_job in
+    select j.*
+    from public.scheduled_jobs as j
+    join public.import_batches as b on b.id = j.batch_id
+    where j.org_id = old.org_id
+      and j.phase = 'waiting' and j.finished_at is null
+      and (j.status = 'queued' or j.error is not null) -- not those that people paused
+      and (old.id = any (b.depends_on) or b.set_id = old.set_id)
+    order by j.created_at
+    for no key update of j skip locked -- whoever holds it stops or ends it, or looks after this
+  loop
+    perform private.settle_waiting_job(v_job);
+  end loop;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__settle_waiting"() from public;
+
+grant execute on function "private"."tg_import_batches__settle_waiting"() to "postgres";
+
+-- schemas/private/functions/tg_organization__delete_commerce.sql
+
+create or replace function private.tg_organization__delete_commerce()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  delete from public.payments as p where p.org_id = old.id;
+  delete from public.invoices as i where i.org_id = old.id;
+  delete from public.orders as o where o.org_id = old.id;
+  delete from public.delivery_routes as r where r.org_id = old.id;
+  delete from public.inventory_levels as l where l.org_id = old.id;
+  delete from public.contacts as c where c.org_id = old.id;
+  return old;
+end;
+$function$;
+
+revoke all on function "private"."tg_organization__delete_commerce"() from public;
+
+grant execute on function "private"."tg_organization__delete_commerce"() to "postgres";
+
 -- schemas/private/functions/tg_scheduled_jobs__guard_identity.sql
 
 create or replace function private.tg_scheduled_jobs__guard_identity()
@@ -6124,7 +7559,7 @@ create or replace function private.tg_scheduled_jobs__queue_over_limit()
 begin
   perform private.lock_organization(new.org_id);
 
-  if (
+  if new.phase = 'waiting' or (
     select count(*) from public.scheduled_jobs as j
     where j.org_id = new.org_id and j.status in ('pending', 'running')
   ) >= private.setting('jobs.running_per_organization', new.org_id)::integer then
@@ -6209,12 +7644,14 @@ begin
   select b.* into v_batch
   from public.import_batches as b
   where b.id = (new.params ->> 'import_id')::uuid
-    and b.org_id in (select private.org_ids('viewer'))
-  for update;
+    and b.org_id in (select private.org_ids('viewer'));
   if not found then
     raise exception using errcode = 'PT404', message = 'import not found';
   end if;
   perform private.require_import_right(v_batch);
+
+  perform private.lock_organization(v_batch.org_id);
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
 
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
@@ -6240,6 +7677,12 @@ begin
 
   perform private.require_rows(v_batch);
 
+  if v_failed.id is null
+    and (new.job_type = 'commit' or new.params -> 'commit' = 'true')
+    and new.params -> 'force' is distinct from 'true' then
+    perform private.require_other_file(v_batch);
+  end if;
+
   if new.job_type <> 'undo' and v_batch.options ->> 'on_error' = 'abort'
     and v_batch.row_count > private.setting('imports.max_atomic_rows', v_batch.org_id)::integer then
     raise exception using
@@ -6264,13 +7707,15 @@ begin
 
   new.total_count := case new.job_type when 'undo' then private.require_reversible(v_batch) else v_batch.row_count end;
   new.phase       := new.job_type;
+  if new.job_type = 'validate' then
+    perform private.require_no_cycle(v_batch.id);
+    if exists (select from private.prerequisites(v_batch) as p where p.status is distinct from 'completed') then
+      new.phase := 'waiting';
+    end if;
+  end if;
   new.params      := case new.job_type
     when 'validate' then
-      jsonb_build_object(
-        'import_id', v_batch.id,
-        'commit', coalesce(new.params -> 'commit' = 'true', false),
-        'force', coalesce(new.params -> 'force' = 'true', false)
-      )
+      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
     -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
     when 'undo' then
       jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true)
@@ -6319,6 +7764,9 @@ begin
     v_chunk := v_batch.row_count;
   end if;
   perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count, v_chunk);
+  if new.phase = 'waiting' then
+    perform private.settle_waiting_job(new);
+  end if;
   return null;
 end;
 $function$;
@@ -6387,6 +7835,83 @@ $function$;
 revoke all on function "private"."tg_settings__guard_value"() from public;
 
 grant execute on function "private"."tg_settings__guard_value"() to "postgres";
+
+-- schemas/private/functions/touch_session.sql
+
+create or replace function private.touch_session (
+  p_session_id uuid,
+  p_state      jsonb
+)
+  returns public.import_sessions
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_session public.import_sessions;
+begin
+  update public.import_sessions as s
+  set state  = coalesce(p_state, s.state),
+      status = case s.status when 'expired' then 'in_progress' else s.status end
+  where s.id = p_session_id
+    and private.session_standing(s) is not null
+  returning s.* into v_session;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'import session not found';
+  end if;
+  return v_session;
+end;
+$function$;
+
+revoke all on function "private"."touch_session"(uuid, jsonb) from public;
+
+grant execute on function "private"."touch_session"(uuid, jsonb) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/transfer_session.sql
+
+create or replace function private.transfer_session (
+  p_session_id uuid,
+  p_user_id    uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_session public.import_sessions;
+  v_from    uuid;
+begin
+  select s.* into v_session from public.import_sessions as s where s.id = p_session_id;
+  if not exists (select from private.org_ids('admin') as o (id) where o.id = v_session.org_id) then
+    if private.session_standing(v_session) is null then
+      raise exception using errcode = 'PT404', message = 'import session not found';
+    end if;
+    perform private.require_org_role(v_session.org_id, 'admin');
+  end if;
+
+  perform from public.import_batches as b where b.id = v_session.batch_id for update;
+  select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
+  v_from := v_session.created_by;
+  perform private.require_colleague(p_user_id, v_session.org_id, 'member');
+  perform private.require_idle_session(v_session);
+
+  if v_from is distinct from p_user_id then
+    update public.import_sessions as s
+    set created_by = p_user_id,
+        status     = case s.status when 'expired' then 'in_progress' else s.status end
+    where s.id = p_session_id
+    returning s.* into v_session;
+    delete from public.import_session_shares as h where h.session_id = p_session_id and h.user_id = p_user_id;
+    perform private.log_session(v_session, 'transferred', jsonb_build_object('from', v_from, 'to', p_user_id));
+  end if;
+  return private.describe_session(v_session);
+end;
+$function$;
+
+revoke all on function "private"."transfer_session"(uuid, uuid) from public;
+
+grant execute on function "private"."transfer_session"(uuid, uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/transform_expression.sql
 
@@ -6506,7 +8031,7 @@ $function$;
 
 revoke all on function "private"."type_class"(text) from public;
 
-grant execute on function "private"."type_class"(text) to "postgres";
+grant execute on function "private"."type_class"(text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/type_hint.sql
 
@@ -6828,6 +8353,41 @@ revoke all on function "private"."unreversed_chunks"(public.import_batches) from
 
 grant execute on function "private"."unreversed_chunks"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/unshare_session.sql
+
+create or replace function private.unshare_session (
+  p_session_id uuid,
+  p_user_id    uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_session public.import_sessions;
+begin
+  if p_user_id = auth.uid() then
+    select s.* into v_session from public.import_sessions as s where s.id = p_session_id;
+    if private.session_standing(v_session) is null then
+      raise exception using errcode = 'PT404', message = 'import session not found';
+    end if;
+  else
+    v_session := private.lock_session(p_session_id);
+  end if;
+
+  delete from public.import_session_shares as h where h.session_id = p_session_id and h.user_id = p_user_id;
+  if found then
+    perform private.log_session(v_session, 'updated', jsonb_build_object('session', 'unshared', 'user_id', p_user_id));
+  end if;
+  return private.describe_session(v_session);
+end;
+$function$;
+
+revoke all on function "private"."unshare_session"(uuid, uuid) from public;
+
+grant execute on function "private"."unshare_session"(uuid, uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/valid_group_rows.sql
 
 create or replace function private.valid_group_rows (
@@ -6913,6 +8473,25 @@ revoke all on function "private"."valid_rows"(uuid, integer, integer) from publi
 
 grant execute on function "private"."valid_rows"(uuid, integer, integer) to "postgres";
 
+-- schemas/private/functions/waiting_for.sql
+
+create or replace function private.waiting_for (
+  p_batch public.import_batches
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'dataset', p.dataset, 'status', p.status) order by p.dataset, p.id), '[]')
+  from private.prerequisites(p_batch) as p
+  where p_batch.status in ('receiving', 'staged', 'validating') and p.status is distinct from 'completed';
+$function$;
+
+revoke all on function "private"."waiting_for"(public.import_batches) from public;
+
+grant execute on function "private"."waiting_for"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/waiting_status.sql
 
 create or replace function private.waiting_status (
@@ -6974,6 +8553,28 @@ revoke all on function "private"."worker_activity"() from public;
 
 grant execute on function "private"."worker_activity"() to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/works_on_import.sql
+
+create or replace function private.works_on_import (
+  p_import_id uuid
+)
+  returns boolean
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select exists (
+    select from public.import_sessions as s
+    where s.batch_id = p_import_id
+      and (s.created_by = (select auth.uid()) or s.id in (select private.shared_session_ids()))
+  );
+$function$;
+
+revoke all on function "private"."works_on_import"(uuid) from public;
+
+grant execute on function "private"."works_on_import"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/write_mapping.sql
 
 create or replace function private.write_mapping (
@@ -6989,8 +8590,13 @@ create or replace function private.write_mapping (
   set search_path to ''
   AS $function$
 declare
-  v_batch public.import_batches;
+  v_batch    public.import_batches;
+  v_template public.import_templates;
 begin
+  if p_depends_on is not null then
+    -- The organization before the batch. Two that would close a circle together wait here.
+    perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
+  end if;
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
 
@@ -7002,16 +8608,25 @@ begin
       hint    = 'Mapping and options can be changed while it is staged or validated, and after a validation that failed.';
   end if;
 
+  if p_template_id is not null then
+    v_template := private.find_template(p_template_id, v_batch.dataset, v_batch.org_id);
+    v_batch.mapping := private.template_mapping(v_template, v_batch.columns, p_mapping);
+    v_batch.template_id := v_template.id;
+    v_batch.options := v_batch.options || (v_template.config -> 'options');
+  elsif p_mapping is not null then
+    v_batch.mapping := private.normalize_mapping(v_batch.dataset, v_batch.columns, p_mapping);
+    v_batch.template_id := null;
+  end if;
+
   update public.import_batches as b
-  set status     = 'staged', -- what was validated is no longer what would run
-      mapping    = case when p_mapping is null then b.mapping else private.normalize_mapping(b.dataset, b.columns, p_mapping) end,
-      options    = private.normalize_options(b.options || coalesce(p_options, '{}')),
-      depends_on = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
+  set status      = 'staged', -- what was validated is no longer what would run
+      mapping     = v_batch.mapping,
+      template_id = v_batch.template_id,
+      options     = private.normalize_options(v_batch.options || coalesce(p_options, '{}')),
+      depends_on  = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
   where b.id = p_import_id;
 
   if p_depends_on is not null then
-    -- The batch before the organization, as when a job is started. Two that close a circle together wait here.
-    perform private.lock_organization(v_batch.org_id);
     perform private.require_no_cycle(p_import_id);
   end if;
 end;
@@ -7614,6 +9229,51 @@ alter default privileges for role "postgres" in schema "public" grant delete, in
 
 alter default privileges for role "postgres" in schema "public" grant delete, insert, maintain, references, select, trigger, truncate, update on tables to "service_role";
 
+-- schemas/public/functions/abandon_import_sessions.sql
+
+create or replace function public.abandon_import_sessions (
+  session_ids uuid[]
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_most      constant integer := 1000;
+  v_id        uuid;
+  v_abandoned jsonb := '[]';
+  v_failed    jsonb := '[]';
+  v_details   text;
+  v_hint      text;
+begin
+  if (cardinality(abandon_import_sessions.session_ids) between 1 and c_most) is not true then
+    raise exception using
+      errcode = 'PT413',
+      message = 'session_ids is outside the limit',
+      hint    = format('Name 1 to %s sessions per call.', c_most);
+  end if;
+
+  -- In their order, so that two clean-ups at once do not wait for each other.
+  for v_id in select distinct i.id from unnest(abandon_import_sessions.session_ids) as i (id) order by i.id loop
+    begin
+      perform private.abandon_session(v_id);
+      v_abandoned := v_abandoned || to_jsonb(v_id);
+    exception when insufficient_privilege or sqlstate 'PT404' or sqlstate 'PT409' then
+      get stacked diagnostics v_details = pg_exception_detail, v_hint = pg_exception_hint;
+      v_failed := v_failed || jsonb_build_object('id', v_id, 'error', jsonb_build_object(
+        'code', sqlstate, 'message', sqlerrm, 'details', nullif(v_details, ''), 'hint', nullif(v_hint, '')));
+    end;
+  end loop;
+  return jsonb_build_object('abandoned', v_abandoned, 'failed', v_failed);
+end;
+$function$;
+
+comment on function "public"."abandon_import_sessions"(uuid[]) is 'Gives up many sessions at once (1 to 1000), cancelling imports that are staged or validated: { abandoned: [ids], failed: [{ id, error: { code, message, details, hint } }] }. An admin cleans up those whose owner is gone, too. Each is tried for itself: its errors 42501, PT404 and PT409 (completed; a job is running) stand in the answer. Errors: PT413.';
+
+revoke all on function "public"."abandon_import_sessions"(uuid[]) from public;
+
+grant execute on function "public"."abandon_import_sessions"(uuid[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/auto_log_sync_activity_on_progress_change.sql
 
 create or replace function public.auto_log_sync_activity_on_progress_change()
@@ -7707,11 +9367,31 @@ create or replace function public.create_import (
   );
 $function$;
 
-comment on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) is 'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
+comment on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) is 'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. template_id: whose mapping and options it takes, but for those that are given here. set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
 
 revoke all on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) from public;
 
 grant execute on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/create_import_set.sql
+
+create or replace function public.create_import_set (
+  org_id          uuid default null::uuid,
+  name            text default null::text,
+  idempotency_key text default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.create_import_set(create_import_set.org_id, create_import_set.name, create_import_set.idempotency_key);
+$function$;
+
+comment on function "public"."create_import_set"(uuid, text, text) is 'Makes a set, to which create_import adds with set_id: each of its imports waits for those whose datasets its own refers to. Returns its document (see get_import_set), with "replayed": true where the idempotency key was used before. org_id: the caller''s own unless given. Errors: 22023, 23514 (name), 42501, PT404.';
+
+revoke all on function "public"."create_import_set"(uuid, text, text) from public;
+
+grant execute on function "public"."create_import_set"(uuid, text, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/create_organization.sql
 
@@ -7733,6 +9413,71 @@ revoke all on function "public"."create_organization"(text, text) from public;
 
 grant execute on function "public"."create_organization"(text, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/delete_import_template.sql
+
+create or replace function public.delete_import_template (
+  template_id uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.describe_template(t) from private.archive_template(delete_import_template.template_id) as t;
+$function$;
+
+comment on function "public"."delete_import_template"(uuid) is 'Takes a template out of use, given its current version; returns it. Imports that used it still name it, and it stays readable. Errors: 42501, PT404, PT409 (not the current version).';
+
+revoke all on function "public"."delete_import_template"(uuid) from public;
+
+grant execute on function "public"."delete_import_template"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/find_similar_imports.sql
+
+create or replace function public.find_similar_imports (
+  import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_least  constant numeric := 0.4; -- likeness of names
+  c_most   constant integer := 20;
+  v_import public.import_batches := private.find_import(find_similar_imports.import_id);
+begin
+  return jsonb_build_object('similar', coalesce(jsonb_agg(to_jsonb(f) - 'position' order by f.position), '[]'))
+  from (
+    select
+      s.id as session_id, s.batch_id as import_id, s.status, s.current_step, s.file_name, b.dataset, b.row_count, r.reason,
+      r.likeness, s.created_at,
+      row_number() over (order by array_position('{content,header,name}', r.reason), r.likeness desc, s.created_at desc) as position
+    from public.import_sessions as s
+    join public.import_batches as b on b.id = s.batch_id
+    cross join lateral (
+      select round(coalesce(extensions.similarity(s.file_name, v_import.file_name), 0)::numeric, 2)
+    ) as l (likeness)
+    cross join lateral (
+      select l.likeness, case
+        when s.content_hash = v_import.content_hash then 'content'
+        when s.header_hash = private.header_hash(v_import.columns) then 'header'
+        when l.likeness >= c_least then 'name'
+      end
+    ) as r (likeness, reason)
+    where s.created_by = auth.uid()
+      and s.batch_id <> v_import.id
+      and r.reason is not null
+  ) as f
+  where f.position <= c_most;
+end;
+$function$;
+
+comment on function "public"."find_similar_imports"(uuid) is 'Among one''s own sessions alone, those of files like this import''s: { similar: [{ session_id, import_id, status, current_step, file_name, dataset, row_count, reason, likeness, created_at }] }, at most 20. reason: content (the same file), header (the same columns) or name; likeness: of the file names, 0 to 1. Errors: PT404.';
+
+revoke all on function "public"."find_similar_imports"(uuid) from public;
+
+grant execute on function "public"."find_similar_imports"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/get_import.sql
 
 create or replace function public.get_import (
@@ -7746,11 +9491,49 @@ create or replace function public.get_import (
   select private.describe_import(get_import.import_id);
 $function$;
 
-comment on function "public"."get_import"(uuid) is 'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, sample, mapping, suggested_mapping, options, counts, issues, error, progress, job, set_id, depends_on, corrects, duplicate_of, initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
+comment on function "public"."get_import"(uuid) is 'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, sample, mapping, suggested_mapping, template_id, options, counts, issues, error, undo, progress, job, set_id, depends_on, waiting_for, corrects, corrected_by, chain, duplicate_of, initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
 
 revoke all on function "public"."get_import"(uuid) from public;
 
 grant execute on function "public"."get_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/get_import_set.sql
+
+create or replace function public.get_import_set (
+  set_id uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.describe_import_set(private.find_import_set(get_import_set.set_id));
+$function$;
+
+comment on function "public"."get_import_set"(uuid) is 'A set and its imports, in the order of their datasets: { id, org_id, name, status, imports: [documents without sample], created_at }. status: running, failed (one failed, or waits for one that did), paused, open (some await somebody), completed, cancelled, undone. Errors: PT404.';
+
+revoke all on function "public"."get_import_set"(uuid) from public;
+
+grant execute on function "public"."get_import_set"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/get_import_template.sql
+
+create or replace function public.get_import_template (
+  template_id uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.describe_template(t) from private.find_template(get_import_template.template_id) as t;
+$function$;
+
+comment on function "public"."get_import_template"(uuid) is 'A version of a template, also one that was replaced or deleted: { id, org_id, is_global, dataset, name, version, is_current, description, mapping, options, columns, header_hash, created_by, created_at, replaced_at, archived_at }. Errors: PT404.';
+
+revoke all on function "public"."get_import_template"(uuid) from public;
+
+grant execute on function "public"."get_import_template"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/list_import_issues.sql
 
@@ -7815,6 +9598,84 @@ comment on function "public"."list_import_rows"(uuid, text, integer, integer) is
 revoke all on function "public"."list_import_rows"(uuid, text, integer, integer) from public;
 
 grant execute on function "public"."list_import_rows"(uuid, text, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_import_sessions.sql
+
+create or replace function public.list_import_sessions (
+  status    text                     default null::text,
+  page_size integer                  default 50,
+  before    timestamp with time zone default null::timestamp with time zone
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_sessions jsonb;
+begin
+  if (list_import_sessions.page_size between 1 and 200) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
+  end if;
+  if not pg_input_is_valid(list_import_sessions.status, 'public.session_status') then
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no status %s', to_json(list_import_sessions.status)),
+      hint    = format('One of: %s.', array_to_string(enum_range(null::public.session_status), ', '));
+  end if;
+
+  select coalesce(jsonb_agg(private.describe_session(s) || jsonb_build_object(
+    'dataset', b.dataset, 'mode', b.mode, 'row_count', b.row_count) order by s.created_at desc, s.id), '[]') into v_sessions
+  from (
+    select s.*
+    from public.import_sessions as s
+    where (
+        s.created_by = (select auth.uid()) or s.created_by is null or s.id = any (array(select private.shared_session_ids()))
+      )
+      and (list_import_sessions.status is null or s.status = list_import_sessions.status::public.session_status)
+      and (list_import_sessions.before is null or s.created_at < list_import_sessions.before)
+    order by s.created_at desc, s.id
+    limit list_import_sessions.page_size
+  ) as s
+  join public.import_batches as b on b.id = s.batch_id;
+
+  return jsonb_build_object(
+    'sessions', v_sessions,
+    'next_before', case when jsonb_array_length(v_sessions) = list_import_sessions.page_size then v_sessions #> '{-1,created_at}' end
+  );
+end;
+$function$;
+
+comment on function "public"."list_import_sessions"(text, integer, timestamp with time zone) is 'One''s own sessions and those shared with one, newest first, and for admins those whose owner is gone: { sessions: [as open_import_session, with dataset, mode and row_count in place of import], next_before: timestamp of the next page, or null }. Errors: 22023.';
+
+revoke all on function "public"."list_import_sessions"(text, integer, timestamp with time zone) from public;
+
+grant execute on function "public"."list_import_sessions"(text, integer, timestamp with time zone) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_import_templates.sql
+
+create or replace function public.list_import_templates (
+  dataset text default null::text
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object('templates', coalesce(
+    jsonb_agg(private.describe_template(t) order by t.dataset, t.org_id nulls last, t.name), '[]'))
+  from public.import_templates as t
+  where t.replaced_at is null
+    and t.archived_at is null
+    and (list_import_templates.dataset is null or t.dataset = list_import_templates.dataset);
+$function$;
+
+comment on function "public"."list_import_templates"(text) is 'The current templates of the caller''s organization and those for all: { templates: [as get_import_template] }.';
+
+revoke all on function "public"."list_import_templates"(text) from public;
+
+grant execute on function "public"."list_import_templates"(text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/list_imports.sql
 
@@ -7895,6 +9756,25 @@ revoke all on function "public"."list_settings"(uuid) from public;
 
 grant execute on function "public"."list_settings"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/open_import_session.sql
+
+create or replace function public.open_import_session (
+  session_id uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.describe_session(s) || jsonb_build_object('import', private.describe_import(s.batch_id))
+  from private.touch_session(open_import_session.session_id, null) as s;
+$function$;
+
+comment on function "public"."open_import_session"(uuid) is 'Goes on where one left: { id, org_id, import_id, created_by, status, current_step, file_name, content_hash, header_hash, state, shared_with: [user ids], created_at, last_accessed_at, import: its document }. An expired session is in progress again. Errors: PT404.';
+
+revoke all on function "public"."open_import_session"(uuid) from public;
+
+grant execute on function "public"."open_import_session"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/pause_import.sql
 
 create or replace function public.pause_import (
@@ -7969,6 +9849,100 @@ revoke all on function "public"."retry_import"(uuid) from public;
 
 grant execute on function "public"."retry_import"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/run_import_set.sql
+
+create or replace function public.run_import_set (
+  set_id uuid,
+  commit boolean default true,
+  force  boolean default false
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_set public.import_sets := private.find_import_set(run_import_set.set_id);
+  v_id  uuid;
+begin
+  for v_id in
+    select b.id
+    from public.import_batches as b
+    join public.datasets as d on d.key = b.dataset
+    where b.set_id = v_set.id and b.status = 'staged'
+    order by d.position, b.created_at
+  loop
+    perform private.start_import_job('validate', v_id,
+      jsonb_build_object('commit', run_import_set.commit, 'force', run_import_set.force), null);
+  end loop;
+  return private.describe_import_set(v_set);
+end;
+$function$;
+
+comment on function "public"."run_import_set"(uuid, boolean, boolean) is 'Starts every staged import of a set, as validate_import does: all of them or none. Each waits for those that it refers to. Returns the set''s document. Errors: 22023 (circle, transform), 42501, PT404, PT409 (the same file again without force), PT413, PT422.';
+
+revoke all on function "public"."run_import_set"(uuid, boolean, boolean) from public;
+
+grant execute on function "public"."run_import_set"(uuid, boolean, boolean) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/save_import_session.sql
+
+create or replace function public.save_import_session (
+  session_id uuid,
+  state      jsonb
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_most_bytes constant integer := 65536;
+begin
+  if jsonb_typeof(save_import_session.state) is distinct from 'object' then
+    raise exception using errcode = '22023', message = 'state must be an object';
+  end if;
+  if octet_length(save_import_session.state::text) > c_most_bytes then
+    raise exception using
+      errcode = 'PT413',
+      message = 'state is too large',
+      detail  = format('%s bytes', octet_length(save_import_session.state::text)),
+      hint    = format('At most %s.', c_most_bytes);
+  end if;
+  return private.describe_session(s)
+  from private.touch_session(save_import_session.session_id, save_import_session.state) as s;
+end;
+$function$;
+
+comment on function "public"."save_import_session"(uuid, jsonb) is 'Keeps what a client needs to go on later (an object of at most 64 KB), in place of what was there; returns the session without its import. Errors: 22023, PT404, PT413.';
+
+revoke all on function "public"."save_import_session"(uuid, jsonb) from public;
+
+grant execute on function "public"."save_import_session"(uuid, jsonb) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/save_import_template.sql
+
+create or replace function public.save_import_template (
+  import_id   uuid,
+  name        text,
+  description text    default null::text,
+  is_global   boolean default false
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.describe_template(t)
+  from private.save_template(
+    save_import_template.import_id, btrim(save_import_template.name), save_import_template.description,
+    coalesce(save_import_template.is_global, false)
+  ) as t;
+$function$;
+
+comment on function "public"."save_import_template"(uuid, text, text, boolean) is 'Saves mapping and options of an import under a name, for later files like it; returns the template. Under a name that is there it makes the next version and retires the one before. is_global: for all organizations (system admins). Errors: 22023 (transform), 23502 or 23514 (name), 42501, PT404, PT409 (no file yet).';
+
+revoke all on function "public"."save_import_template"(uuid, text, text, boolean) from public;
+
+grant execute on function "public"."save_import_template"(uuid, text, text, boolean) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/set_import_mapping.sql
 
 create or replace function public.set_import_mapping (
@@ -7995,7 +9969,7 @@ begin
 end;
 $function$;
 
-comment on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) is 'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409.';
+comment on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) is 'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. template_id: takes the mapping and options of a template, but for those that are given here. depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409, PT422 (the file lacks columns of the template).';
 
 revoke all on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) from public;
 
@@ -8021,6 +9995,25 @@ revoke all on function "public"."set_setting"(text, jsonb, uuid) from public;
 
 grant execute on function "public"."set_setting"(text, jsonb, uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/share_import_session.sql
+
+create or replace function public.share_import_session (
+  session_id uuid,
+  user_id    uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.share_session(share_import_session.session_id, share_import_session.user_id);
+$function$;
+
+comment on function "public"."share_import_session"(uuid, uuid) is 'Lets another person of the organization see the session and, if they are a member, work on its import; it stays its owner''s. Returns the session. Errors: 22023 (person), 42501 (not the owner), PT404.';
+
+revoke all on function "public"."share_import_session"(uuid, uuid) from public;
+
+grant execute on function "public"."share_import_session"(uuid, uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/suggest_import_mapping.sql
 
 create or replace function public.suggest_import_mapping (
@@ -8032,7 +10025,8 @@ create or replace function public.suggest_import_mapping (
   set search_path to ''
   AS $function$
 declare
-  v_batch public.import_batches := private.find_import(suggest_import_mapping.import_id);
+  v_batch    public.import_batches := private.find_import(suggest_import_mapping.import_id);
+  v_template public.import_templates;
 begin
   if v_batch.columns is null then
     raise exception using
@@ -8041,15 +10035,39 @@ begin
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = 'Wait until its file is staged.';
   end if;
-  return private.suggest_mapping(v_batch.dataset, v_batch.columns);
+  v_batch.mapping := null;
+  v_template := private.choose_template(v_batch, v_batch.columns);
+  return case
+    when v_template.id is not null then private.template_suggestion(v_template)
+    else private.suggest_mapping(v_batch.dataset, v_batch.columns, v_batch.sample)
+  end;
 end;
 $function$;
 
-comment on function "public"."suggest_import_mapping"(uuid) is 'Which column probably fills which field: { field: { column, confidence 0 to 1, reason: name|label|alias|likeness } }. Errors: PT404, PT409.';
+comment on function "public"."suggest_import_mapping"(uuid) is 'Which column probably fills which field: { field: { column, confidence 0 to 1, reason, transforms } }. reason: template, name, label, alias, likeness (of names) or content. transforms: what the values of the sample need. Errors: PT404, PT409.';
 
 revoke all on function "public"."suggest_import_mapping"(uuid) from public;
 
 grant execute on function "public"."suggest_import_mapping"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/transfer_import_session.sql
+
+create or replace function public.transfer_import_session (
+  session_id uuid,
+  user_id    uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.transfer_session(transfer_import_session.session_id, transfer_import_session.user_id);
+$function$;
+
+comment on function "public"."transfer_import_session"(uuid, uuid) is 'An admin hands a session, with the right to work on its import, to a member of the same organization; its former owner has it no more. Returns the session. Errors: 22023 (person), 42501, PT404, PT409 (a job of it is running).';
+
+revoke all on function "public"."transfer_import_session"(uuid, uuid) from public;
+
+grant execute on function "public"."transfer_import_session"(uuid, uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/undo_import.sql
 
@@ -8072,6 +10090,25 @@ revoke all on function "public"."undo_import"(uuid, boolean, text) from public;
 
 grant execute on function "public"."undo_import"(uuid, boolean, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/unshare_import_session.sql
+
+create or replace function public.unshare_import_session (
+  session_id uuid,
+  user_id    uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.unshare_session(unshare_import_session.session_id, unshare_import_session.user_id);
+$function$;
+
+comment on function "public"."unshare_import_session"(uuid, uuid) is 'Takes a share back, or gives up one''s own. A job that the person has running ends at its next chunk with permission_denied. Returns the session. Errors: 42501 (not the owner), PT404.';
+
+revoke all on function "public"."unshare_import_session"(uuid, uuid) from public;
+
+grant execute on function "public"."unshare_import_session"(uuid, uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/update_import_session_access.sql
 
 create or replace function public.update_import_session_access()
@@ -8085,7 +10122,7 @@ begin
 end;
 $function$;
 
-comment on function "public"."update_import_session_access"() is 'Trigger: any change to a session is an access to it.';
+comment on function "public"."update_import_session_access"() is 'Trigger: any change to a session is an access to it, but that it expires for the want of one.';
 
 revoke all on function "public"."update_import_session_access"() from public;
 
@@ -8238,7 +10275,7 @@ create table "public"."contacts" (
   constraint "contacts_last_name_check" check ((length(last_name) <= 100)),
   constraint "contacts_org_id_external_id_key" unique (org_id, external_id),
   constraint "contacts_pkey" primary key (id),
-  constraint "contacts_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "contacts_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id) on delete restrict,
   constraint "contacts_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
 );
 
@@ -8439,7 +10476,7 @@ comment on column "public"."customers"."country" is 'ISO 3166-1 alpha-2, upper c
 
 comment on column "public"."customers"."external_id" is 'The customer''s number in the organization''s own books: the key of imports.';
 
-comment on column "public"."customers"."segment" is 'How the organization treats them: key_account, regular or small.';
+comment on column "public"."customers"."segment" is 'How the organization treats them.';
 
 comment on table "public"."customers" is 'Whom an organization sells to.';
 
@@ -8713,7 +10750,7 @@ create table "public"."delivery_routes" (
   constraint "delivery_routes_status_check" check ((status = ANY (ARRAY['planned'::text, 'under_way'::text, 'completed'::text, 'cancelled'::text]))),
   constraint "delivery_routes_vehicle_check" check ((length(vehicle) <= 100)),
   constraint "delivery_routes_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
-  constraint "delivery_routes_start_location_id_fkey" foreign key (org_id, start_location_id) references public.warehouse_locations(org_id, id)
+  constraint "delivery_routes_start_location_id_fkey" foreign key (org_id, start_location_id) references public.warehouse_locations(org_id, id) on delete restrict
 );
 
 alter table "public"."delivery_routes"
@@ -8850,7 +10887,7 @@ create table "public"."delivery_stops" (
   "created_at"    timestamp with time zone not null default now(),
   "updated_at"    timestamp with time zone not null default now(),
   constraint "delivery_stops_arrives_until_check" check ((arrives_until >= arrives_from)),
-  constraint "delivery_stops_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "delivery_stops_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id) on delete restrict,
   constraint "delivery_stops_instructions_check" check ((length(instructions) <= 1000)),
   constraint "delivery_stops_org_id_route_id_stop_number_key" unique (org_id, route_id, stop_number),
   constraint "delivery_stops_outcome_check" check ((outcome = ANY (ARRAY['delivered'::text, 'absent'::text, 'refused'::text]))),
@@ -8893,7 +10930,7 @@ create policy "delivery_stops_update_member" on "public"."delivery_stops"
 
 comment on column "public"."delivery_stops"."arrives_from" is 'When the customer expects it, from this time of day until arrives_until.';
 
-comment on column "public"."delivery_stops"."outcome" is 'delivered, absent or refused; null as long as nobody has been there.';
+comment on column "public"."delivery_stops"."outcome" is 'What came of it; nothing as long as nobody has been there.';
 
 comment on column "public"."delivery_stops"."stop_number" is 'Counts within the route; with the route''s number the key of imports.';
 
@@ -8998,6 +11035,7 @@ create table "public"."import_batches" (
   "sample"            jsonb,
   "mapping"           jsonb,
   "suggested_mapping" jsonb,
+  "template_id"       uuid,
   "options"           jsonb                    not null default '{}'::jsonb,
   "invalid_count"     integer,
   "skipped_count"     integer,
@@ -9023,6 +11061,7 @@ create table "public"."import_batches" (
   constraint "import_batches_source_check" check ((source ~ '^[a-z0-9_-]{1,63}$'::text)),
   constraint "import_batches_staged_at_check" check (((staged_at IS NULL) OR ((row_count IS NOT NULL) AND (columns IS NOT NULL) AND (mapping IS NOT NULL)))),
   constraint "import_batches_set_id_fkey" foreign key (set_id) references public.import_sets(id) on delete set null,
+  constraint "import_batches_template_id_fkey" foreign key (template_id) references public.import_templates(id),
   constraint "import_batches_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
 );
 
@@ -9060,11 +11099,13 @@ create index import_batches_receiving_idx on public.import_batches using btree (
 
 create index import_batches_set_id_idx on public.import_batches using btree (set_id);
 
+create index import_batches_template_id_idx on public.import_batches using btree (template_id);
+
 create trigger _100_forget_key
   before update of initiated_by on public.import_batches
   for each row
   when ((new.initiated_by IS NULL))
-  execute function private.tg_import_batches__forget_key();
+  execute function private.tg__forget_key();
 
 create trigger _300_guard_status
   before update of status on public.import_batches
@@ -9078,11 +11119,31 @@ create trigger _500_follow_session
   when ((old.status IS DISTINCT FROM new.status))
   execute function private.tg_import_batches__follow_session();
 
+create trigger _500_open_session
+  after insert on public.import_batches
+  for each row
+  when ((new.initiated_by IS NOT NULL))
+  execute function private.tg_import_batches__open_session();
+
 create trigger _700_log_activity
   after update of status on public.import_batches
   for each row
   when ((old.status IS DISTINCT FROM new.status))
   execute function private.tg_import_batches__log_activity();
+
+create trigger _800_settle_waiting_for_none
+  after delete on public.import_batches
+  for each row
+  execute function private.tg_import_batches__settle_waiting();
+
+create trigger _800_settle_waiting
+  after update of status on public.import_batches
+  for each row
+  when
+    (((old.status IS DISTINCT FROM new.status) AND ((old.status = ANY (ARRAY['completed'::public.import_status, 'failed'::public.import_status, 'cancelled'::public.import_status,
+    'undone'::public.import_status])) OR
+    (new.status = ANY (ARRAY['completed'::public.import_status, 'failed'::public.import_status, 'cancelled'::public.import_status, 'undone'::public.import_status])))))
+  execute function private.tg_import_batches__settle_waiting();
 
 create policy "import_batches_select_viewer" on "public"."import_batches"
   for select
@@ -9113,7 +11174,9 @@ comment on column "public"."import_batches"."source" is 'Where the file came fro
 
 comment on column "public"."import_batches"."staged_on" is 'Names the weekly partition of its rows, issues and outcomes.';
 
-comment on column "public"."import_batches"."suggested_mapping" is 'Field name to { column, confidence 0 to 1, reason }.';
+comment on column "public"."import_batches"."suggested_mapping" is 'Field name to { column, confidence 0 to 1, reason, transforms }.';
+
+comment on column "public"."import_batches"."template_id" is 'The version of a template that the mapping comes from.';
 
 comment on table "public"."import_batches" is 'An import: one file on its way into one dataset.';
 
@@ -9126,6 +11189,40 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."import_batches" from "service_role";
 
 grant select on table "public"."import_batches" to "service_role";
+
+-- schemas/public/tables/import_session_shares.sql
+
+create table "public"."import_session_shares" (
+  "session_id" uuid                     not null,
+  "user_id"    uuid                     not null,
+  "created_at" timestamp with time zone not null default now(),
+  constraint "import_session_shares_pkey" primary key (session_id, user_id),
+  constraint "import_session_shares_user_id_fkey" foreign key (user_id) references auth.users(id) on delete cascade,
+  constraint "import_session_shares_session_id_fkey" foreign key (session_id) references public.import_sessions(id) on delete cascade
+);
+
+alter table "public"."import_session_shares"
+  enable row level security;
+
+create index import_session_shares_user_id_idx on public.import_session_shares using btree (user_id);
+
+create policy "import_session_shares_select_own" on "public"."import_session_shares"
+  for select
+  to "authenticated"
+  using ((session_id in ( select s.id
+   from public.import_sessions s)));
+
+comment on table "public"."import_session_shares" is 'Whom the owner of a session lets work on it.';
+
+revoke all on table "public"."import_session_shares" from "authenticated";
+
+grant select on table "public"."import_session_shares" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."import_session_shares" to "postgres";
+
+revoke all on table "public"."import_session_shares" from "service_role";
+
+grant select on table "public"."import_session_shares" to "service_role";
 
 -- schemas/public/tables/import_sessions.sql
 
@@ -9169,20 +11266,24 @@ create index import_sessions_org_id_idx on public.import_sessions using btree (o
 create trigger trigger_update_import_session_access
   before update on public.import_sessions
   for each row
+  when ((new.status <> 'expired'::public.session_status))
   execute function public.update_import_session_access();
 
 create policy "import_sessions_select_own" on "public"."import_sessions"
   for select
   to "authenticated"
   using
-    ((((created_by = ( select auth.uid() as uid)) AND (org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids)))) or ((created_by is null) AND (org_id =
-    ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))))));
+    ((((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))) AND ((created_by = ( select auth.uid() as uid)) or (id = ANY (ARRAY( select
+    private.shared_session_ids() as shared_session_ids))))) or ((created_by is null) AND (org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids)))) or
+    ( select private.is_system_admin() as is_system_admin)));
 
-comment on column "public"."import_sessions"."created_by" is 'The owner; null once their account is gone, then admins see it.';
+comment on column "public"."import_sessions"."created_by" is 'The owner, who changes when it is handed over; null once their account is gone, then admins see it.';
 
 comment on column "public"."import_sessions"."current_step" is 'The status of the import.';
 
 comment on column "public"."import_sessions"."header_hash" is 'MD5 of the column names: the same kind of file has the same.';
+
+comment on column "public"."import_sessions"."state" is 'What the client keeps there, to go on where one left.';
 
 comment on table "public"."import_sessions" is 'One person''s private workspace around an import. Made with a person''s upload.';
 
@@ -9199,12 +11300,14 @@ grant select on table "public"."import_sessions" to "service_role";
 -- schemas/public/tables/import_sets.sql
 
 create table "public"."import_sets" (
-  "id"         uuid                     not null default gen_random_uuid(),
-  "org_id"     uuid                     not null,
-  "name"       text,
-  "created_by" uuid,
-  "created_at" timestamp with time zone not null default now(),
+  "id"              uuid                     not null default gen_random_uuid(),
+  "org_id"          uuid                     not null,
+  "name"            text,
+  "created_by"      uuid,
+  "idempotency_key" text,
+  "created_at"      timestamp with time zone not null default now(),
   constraint "import_sets_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null,
+  constraint "import_sets_idempotency_key_check" check (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   constraint "import_sets_name_check" check (((length(name) >= 1) AND (length(name) <= 255))),
   constraint "import_sets_pkey" primary key (id),
   constraint "import_sets_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
@@ -9215,7 +11318,16 @@ alter table "public"."import_sets"
 
 create index import_sets_created_by_idx on public.import_sets using btree (created_by);
 
+create unique index import_sets_idempotency_key_key on public.import_sets using btree (org_id, created_by, idempotency_key) nulls not DISTINCT
+  where (idempotency_key is not null);
+
 create index import_sets_org_id_created_at_idx on public.import_sets using btree (org_id, created_at desc);
+
+create trigger _100_forget_key
+  before update of created_by on public.import_sets
+  for each row
+  when ((new.created_by IS NULL))
+  execute function private.tg__forget_key();
 
 create policy "import_sets_select_viewer" on "public"."import_sets"
   for select
@@ -9236,6 +11348,76 @@ revoke all on table "public"."import_sets" from "service_role";
 
 grant select on table "public"."import_sets" to "service_role";
 
+-- schemas/public/tables/import_templates.sql
+
+create table "public"."import_templates" (
+  "id"          uuid                     not null default gen_random_uuid(),
+  "org_id"      uuid,
+  "dataset"     text                     not null,
+  "name"        text                     not null,
+  "version"     integer                  not null,
+  "description" text,
+  "config"      jsonb                    not null,
+  "columns"     text[]                   not null,
+  "created_by"  uuid,
+  "created_at"  timestamp with time zone not null default clock_timestamp(),
+  "replaced_at" timestamp with time zone,
+  "archived_at" timestamp with time zone,
+  constraint "import_templates_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null,
+  constraint "import_templates_dataset_fkey" foreign key (dataset) references public.datasets(key),
+  constraint "import_templates_description_check" check ((length(description) <= 1000)),
+  constraint "import_templates_ended_check" check (((replaced_at IS NULL) OR (archived_at IS NULL))),
+  constraint "import_templates_name_check" check (((name = btrim(name)) AND ((length(name) >= 1) AND (length(name) <= 100)))),
+  constraint "import_templates_org_id_dataset_name_version_key" unique nulls not DISTINCT (org_id, dataset, name, version),
+  constraint "import_templates_pkey" primary key (id),
+  constraint "import_templates_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+alter table "public"."import_templates"
+  enable row level security;
+
+create index import_templates_created_by_idx on public.import_templates using btree (created_by);
+
+create unique index import_templates_current_key on public.import_templates using btree (org_id, dataset, name) nulls not DISTINCT
+  where ((replaced_at is null) AND (archived_at is null));
+
+create index import_templates_dataset_idx on public.import_templates using btree (dataset);
+
+create policy "import_templates_select_viewer" on "public"."import_templates"
+  for select
+  to "authenticated"
+  using (((org_id is null) or (org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids)))));
+
+comment on column "public"."import_templates"."archived_at" is 'When it was deleted: imports that used it still name it.';
+
+comment on column "public"."import_templates"."columns" is 'Of the file that it was saved from.';
+
+comment on column "public"."import_templates"."config" is '{ mapping, options }, as an import has them: transforms and defaults inside.';
+
+comment on column "public"."import_templates"."org_id" is 'Null: for all organizations.';
+
+comment on column "public"."import_templates"."replaced_at" is 'When a newer version came.';
+
+comment on table "public"."import_templates" is 'A version of a saved mapping from a file''s columns to a dataset''s fields. Versions are never changed, so that what ran can be read.';
+
+revoke all on table "public"."import_templates" from "authenticated";
+
+grant select on table "public"."import_templates" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."import_templates" to "postgres";
+
+revoke all on table "public"."import_templates" from "service_role";
+
+grant select on table "public"."import_templates" to "service_role";
+
+alter table "public"."import_templates"
+  add column "header_hash" text generated always as (private.header_hash(columns)) stored not null;
+
+comment on column "public"."import_templates"."header_hash" is 'MD5 of the column names: files with the same get this template.';
+
+create index import_templates_current_header_idx on public.import_templates using btree (dataset, header_hash)
+  where ((replaced_at is null) AND (archived_at is null));
+
 -- schemas/public/tables/inventory_levels.sql
 
 create table "public"."inventory_levels" (
@@ -9254,8 +11436,8 @@ create table "public"."inventory_levels" (
   constraint "inventory_levels_reorder_level_check" check ((reorder_level >= (0)::numeric)),
   constraint "inventory_levels_reserved_check" check ((reserved >= (0)::numeric)),
   constraint "inventory_levels_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
-  constraint "inventory_levels_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id),
-  constraint "inventory_levels_location_id_fkey" foreign key (org_id, location_id) references public.warehouse_locations(org_id, id)
+  constraint "inventory_levels_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id) on delete restrict,
+  constraint "inventory_levels_location_id_fkey" foreign key (org_id, location_id) references public.warehouse_locations(org_id, id) on delete restrict
 );
 
 alter table "public"."inventory_levels"
@@ -9395,7 +11577,7 @@ create table "public"."invoice_lines" (
   constraint "invoice_lines_tax_percent_check" check (((tax_percent >= (0)::numeric) AND (tax_percent <= (100)::numeric))),
   constraint "invoice_lines_invoice_id_fkey" foreign key (org_id, invoice_id) references public.invoices(org_id, id) on delete cascade,
   constraint "invoice_lines_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
-  constraint "invoice_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id)
+  constraint "invoice_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id) on delete restrict
 );
 
 alter table "public"."invoice_lines"
@@ -9434,6 +11616,8 @@ create policy "invoice_lines_update_member" on "public"."invoice_lines"
   to "authenticated"
   using ((org_id = ANY (ARRAY( select private.org_ids('member'::public.org_role) as org_ids))))
   with check ((org_id = ANY (ARRAY( SELECT private.org_ids('member'::public.org_role) AS org_ids))));
+
+comment on column "public"."invoice_lines"."description" is 'What it is for; needed where no product is named.';
 
 comment on column "public"."invoice_lines"."line_number" is 'Counts within the invoice; with the invoice''s number the key of imports.';
 
@@ -9543,14 +11727,14 @@ create table "public"."invoices" (
   "created_at"     timestamp with time zone not null default now(),
   "updated_at"     timestamp with time zone not null default now(),
   constraint "invoices_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
-  constraint "invoices_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "invoices_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id) on delete restrict,
   constraint "invoices_due_on_check" check ((due_on >= issued_on)),
   constraint "invoices_invoice_number_check" check ((length(invoice_number) <= 100)),
   constraint "invoices_org_id_id_key" unique (org_id, id),
   constraint "invoices_org_id_invoice_number_key" unique (org_id, invoice_number),
   constraint "invoices_pkey" primary key (id),
   constraint "invoices_status_check" check ((status = ANY (ARRAY['draft'::text, 'open'::text, 'paid'::text, 'overdue'::text, 'cancelled'::text]))),
-  constraint "invoices_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id),
+  constraint "invoices_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id) on delete restrict,
   constraint "invoices_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
 );
 
@@ -9706,7 +11890,7 @@ create table "public"."order_lines" (
   constraint "order_lines_unit_price_check" check ((unit_price >= (0)::numeric)),
   constraint "order_lines_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id) on delete cascade,
   constraint "order_lines_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
-  constraint "order_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id)
+  constraint "order_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id) on delete restrict
 );
 
 alter table "public"."order_lines"
@@ -9841,7 +12025,7 @@ create table "public"."orders" (
   "created_at"         timestamp with time zone not null default now(),
   "updated_at"         timestamp with time zone not null default now(),
   constraint "orders_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
-  constraint "orders_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id),
+  constraint "orders_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id) on delete restrict,
   constraint "orders_customer_reference_check" check ((length(customer_reference) <= 100)),
   constraint "orders_order_number_check" check ((length(order_number) <= 100)),
   constraint "orders_org_id_id_key" unique (org_id, id),
@@ -10021,6 +12205,11 @@ create trigger _100_touch_updated_at
   for each row
   execute function private.tg__touch_updated_at();
 
+create trigger _300_delete_commerce
+  before delete on public.organization
+  for each row
+  execute function private.tg_organization__delete_commerce();
+
 create policy "organization_select_viewer" on "public"."organization"
   for select
   to "authenticated"
@@ -10061,9 +12250,9 @@ create table "public"."payments" (
   constraint "payments_amount_check" check ((amount <> (0)::numeric)),
   constraint "payments_bank_reference_check" check ((length(bank_reference) <= 140)),
   constraint "payments_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
-  constraint "payments_invoice_id_fkey" foreign key (org_id, invoice_id) references public.invoices(org_id, id),
+  constraint "payments_invoice_id_fkey" foreign key (org_id, invoice_id) references public.invoices(org_id, id) on delete restrict,
   constraint "payments_method_check" check ((method = ANY (ARRAY['bank_transfer'::text, 'direct_debit'::text, 'card'::text, 'cash'::text, 'other'::text]))),
-  constraint "payments_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id),
+  constraint "payments_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id) on delete restrict,
   constraint "payments_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
   constraint "payments_org_id_payment_number_key" unique (org_id, payment_number),
   constraint "payments_payment_number_check" check ((length(payment_number) <= 100)),
@@ -10107,6 +12296,8 @@ create policy "payments_update_member" on "public"."payments"
 comment on column "public"."payments"."amount" is 'Below zero for what was paid back.';
 
 comment on column "public"."payments"."currency" is 'ISO 4217, upper case.';
+
+comment on column "public"."payments"."invoice_id" is 'An invoice or an order is needed, or both.';
 
 comment on column "public"."payments"."payment_number" is 'The payment''s number in the organization''s own books: the key of imports.';
 
@@ -10502,6 +12693,9 @@ create index scheduled_jobs_org_id_created_at_idx on public.scheduled_jobs using
 
 create index scheduled_jobs_unfinished_idx on public.scheduled_jobs using btree (org_id, priority, run_at)
   where (status = ANY (ARRAY['pending'::public.sync_status_type, 'queued'::public.sync_status_type, 'running'::public.sync_status_type]));
+
+create index scheduled_jobs_waiting_idx on public.scheduled_jobs using btree (org_id)
+  where ((phase = 'waiting'::text) AND (finished_at is null));
 
 create trigger _100_take_actor
   before insert on public.scheduled_jobs
@@ -11338,7 +13532,7 @@ create type "public"."session_status" as enum (
   'expired'
 );
 
-comment on type "public"."session_status" is 'Where a person''s work on an import stands.';
+comment on type "public"."session_status" is 'Where a person''s work on an import stands. An expired session goes on when it is opened.';
 
 grant usage on type "public"."session_status" to "postgres";
 
@@ -11426,6 +13620,49 @@ create type "public"."task_status" as enum (
 comment on type "public"."task_status" is 'pending: ready from next_attempt_at on; running; held: its job waits, failed or was stopped; failed: given up (dead letter). Finished tasks are deleted.';
 
 grant usage on type "public"."task_status" to "postgres";
+
+-- schemas/public/views/admin_import_sessions_monitor.sql
+
+create view "public"."admin_import_sessions_monitor" with (security_invoker=true) AS  SELECT (a.session).org_id AS org_id,
+    o.slug AS organization,
+    (a.session).id AS session_id,
+    (a.session).batch_id AS import_id,
+    a.owner_email,
+    a.share_count AS shared_with,
+    (a.session).status AS status,
+    (a.session).current_step AS current_step,
+    (a.session).file_name AS file_name,
+    b.dataset,
+    g.percent_done,
+    b.row_count,
+    (((c.inserted + c.updated) + c.unchanged) + c.deleted) AS applied,
+    COALESCE(b.skipped_count, 0) AS skipped,
+    (COALESCE(b.invalid_count, 0) + c.refused) AS failed,
+    (a.session).created_at AS created_at,
+    (a.session).last_accessed_at AS last_accessed_at,
+    round((EXTRACT(epoch FROM (now() - (a.session).last_accessed_at)) / (3600)::numeric), 1) AS hours_since_last_access
+   FROM ((((private.session_activity() a(session, owner_email, share_count)
+     JOIN public.organization o ON ((o.id = (a.session).org_id)))
+     JOIN public.import_batches b ON ((b.id = (a.session).batch_id)))
+     CROSS JOIN LATERAL private.outcome_counts(b.*) c(inserted, updated, unchanged, deleted, refused))
+     LEFT JOIN LATERAL ( SELECT round(((100.0 * (s.processed_count)::numeric) / (NULLIF(s.total_items, 0))::numeric), 1) AS percent_done
+           FROM (public.scheduled_jobs j
+             JOIN public.sync_progress s ON (((s.org_id = j.org_id) AND (s.sync_id = (j.id)::text))))
+          WHERE (j.batch_id = b.id)
+          ORDER BY j.created_at DESC
+         LIMIT 1) g ON (true));
+
+comment on view "public"."admin_import_sessions_monitor" is 'People''s import sessions: whose (null: their account is gone), how far the last job is, what became of the rows, and how long nobody was there. One row a session.';
+
+revoke all on table "public"."admin_import_sessions_monitor" from "authenticated";
+
+grant select on table "public"."admin_import_sessions_monitor" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."admin_import_sessions_monitor" to "postgres";
+
+revoke all on table "public"."admin_import_sessions_monitor" from "service_role";
+
+grant select on table "public"."admin_import_sessions_monitor" to "service_role";
 
 -- schemas/public/views/monitor_imports.sql
 

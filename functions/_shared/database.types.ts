@@ -390,6 +390,7 @@ export type Database = {
           staged_on: string
           status: Database['public']['Enums']['import_status']
           suggested_mapping: Json | null
+          template_id: string | null
           validated_at: string | null
         }
         ComputedFields: never
@@ -424,6 +425,7 @@ export type Database = {
           staged_on?: string
           status?: Database['public']['Enums']['import_status']
           suggested_mapping?: Json | null
+          template_id?: string | null
           validated_at?: string | null
         }
         Update: {
@@ -457,6 +459,7 @@ export type Database = {
           staged_on?: string
           status?: Database['public']['Enums']['import_status']
           suggested_mapping?: Json | null
+          template_id?: string | null
           validated_at?: string | null
         }
         Relationships: [
@@ -507,6 +510,40 @@ export type Database = {
             columns: ['set_id']
             isOneToOne: false
             referencedRelation: 'import_sets'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'import_batches_template_id_fkey'
+            columns: ['template_id']
+            isOneToOne: false
+            referencedRelation: 'import_templates'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      import_session_shares: {
+        Row: {
+          created_at: string
+          session_id: string
+          user_id: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          session_id: string
+          user_id: string
+        }
+        Update: {
+          created_at?: string
+          session_id?: string
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'import_session_shares_session_id_fkey'
+            columns: ['session_id']
+            isOneToOne: false
+            referencedRelation: 'import_sessions'
             referencedColumns: ['id']
           },
         ]
@@ -584,6 +621,7 @@ export type Database = {
           created_at: string
           created_by: string | null
           id: string
+          idempotency_key: string | null
           name: string | null
           org_id: string
         }
@@ -592,6 +630,7 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           id?: string
+          idempotency_key?: string | null
           name?: string | null
           org_id: string
         }
@@ -599,12 +638,77 @@ export type Database = {
           created_at?: string
           created_by?: string | null
           id?: string
+          idempotency_key?: string | null
           name?: string | null
           org_id?: string
         }
         Relationships: [
           {
             foreignKeyName: 'import_sets_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      import_templates: {
+        Row: {
+          archived_at: string | null
+          columns: string[]
+          config: NonNullable<Json>
+          created_at: string
+          created_by: string | null
+          dataset: string
+          description: string | null
+          header_hash: string
+          id: string
+          name: string
+          org_id: string | null
+          replaced_at: string | null
+          version: number
+        }
+        ComputedFields: never
+        Insert: {
+          archived_at?: string | null
+          columns: string[]
+          config: NonNullable<Json>
+          created_at?: string
+          created_by?: string | null
+          dataset: string
+          description?: string | null
+          header_hash?: never
+          id?: string
+          name: string
+          org_id?: string | null
+          replaced_at?: string | null
+          version: number
+        }
+        Update: {
+          archived_at?: string | null
+          columns?: string[]
+          config?: NonNullable<Json>
+          created_at?: string
+          created_by?: string | null
+          dataset?: string
+          description?: string | null
+          header_hash?: never
+          id?: string
+          name?: string
+          org_id?: string | null
+          replaced_at?: string | null
+          version?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'import_templates_dataset_fkey'
+            columns: ['dataset']
+            isOneToOne: false
+            referencedRelation: 'datasets'
+            referencedColumns: ['key']
+          },
+          {
+            foreignKeyName: 'import_templates_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
             referencedRelation: 'organization'
@@ -1599,6 +1703,38 @@ export type Database = {
       }
     }
     Views: {
+      admin_import_sessions_monitor: {
+        Row: {
+          applied: number | null
+          created_at: string | null
+          current_step: string | null
+          dataset: string
+          failed: number | null
+          file_name: string | null
+          hours_since_last_access: number | null
+          import_id: string | null
+          last_accessed_at: string | null
+          org_id: string | null
+          organization: string
+          owner_email: string | null
+          percent_done: number | null
+          row_count: number | null
+          session_id: string | null
+          shared_with: number | null
+          skipped: number | null
+          status: Database['public']['Enums']['session_status'] | null
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'import_batches_dataset_fkey'
+            columns: ['dataset']
+            isOneToOne: false
+            referencedRelation: 'datasets'
+            referencedColumns: ['key']
+          },
+        ]
+      }
       monitor_imports: {
         Row: {
           age: string | null
@@ -1737,6 +1873,7 @@ export type Database = {
       }
     }
     Functions: {
+      abandon_import_sessions: { Args: { session_ids: string[] }; Returns: Json }
       cancel_import: { Args: { import_id: string }; Returns: Json }
       commit_import: { Args: { force?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       create_import: {
@@ -1756,8 +1893,13 @@ export type Database = {
         }
         Returns: Json
       }
+      create_import_set: { Args: { idempotency_key?: string; name?: string; org_id?: string }; Returns: Json }
       create_organization: { Args: { name: string; slug: string }; Returns: Json }
+      delete_import_template: { Args: { template_id: string }; Returns: Json }
+      find_similar_imports: { Args: { import_id: string }; Returns: Json }
       get_import: { Args: { import_id: string }; Returns: Json }
+      get_import_set: { Args: { set_id: string }; Returns: Json }
+      get_import_template: { Args: { template_id: string }; Returns: Json }
       list_import_issues: {
         Args: { after_id?: number; code?: string; import_id: string; page_size?: number; severity?: string }
         Returns: Database['public']['CompositeTypes']['import_issue'][]
@@ -1778,6 +1920,8 @@ export type Database = {
           isSetofReturn: true
         }
       }
+      list_import_sessions: { Args: { before?: string; page_size?: number; status?: string }; Returns: Json }
+      list_import_templates: { Args: { dataset?: string }; Returns: Json }
       list_imports: {
         Args: { before?: string; dataset?: string; page_size?: number; status?: string }
         Returns: Json
@@ -1794,9 +1938,16 @@ export type Database = {
           value: Json
         }[]
       }
+      open_import_session: { Args: { session_id: string }; Returns: Json }
       pause_import: { Args: { import_id: string }; Returns: Json }
       resume_import: { Args: { import_id: string }; Returns: Json }
       retry_import: { Args: { import_id: string }; Returns: Json }
+      run_import_set: { Args: { commit?: boolean; force?: boolean; set_id: string }; Returns: Json }
+      save_import_session: { Args: { session_id: string; state: Json }; Returns: Json }
+      save_import_template: {
+        Args: { description?: string; import_id: string; is_global?: boolean; name: string }
+        Returns: Json
+      }
       set_import_mapping: {
         Args: {
           depends_on?: string[]
@@ -1808,8 +1959,11 @@ export type Database = {
         Returns: Json
       }
       set_setting: { Args: { key: string; org_id?: string; value: Json }; Returns: undefined }
+      share_import_session: { Args: { session_id: string; user_id: string }; Returns: Json }
       suggest_import_mapping: { Args: { import_id: string }; Returns: Json }
+      transfer_import_session: { Args: { session_id: string; user_id: string }; Returns: Json }
       undo_import: { Args: { dry_run?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
+      unshare_import_session: { Args: { session_id: string; user_id: string }; Returns: Json }
       validate_import: {
         Args: { commit?: boolean; force?: boolean; idempotency_key?: string; import_id: string }
         Returns: Json
