@@ -15,7 +15,7 @@ import {
   validate,
 } from '../support/imports.ts'
 import { startTestStack } from '../support/stack.ts'
-import { backendsAtWork, endWorkers, strike } from '../support/strikes.ts'
+import { backendsAtWork, crash as crashServer, endWorkers, strike } from '../support/strikes.ts'
 import {
   expectTrueFates,
   failedAttempts,
@@ -49,18 +49,9 @@ function connect(): Sql {
   return postgres(stack.databaseUrl, { max: 2, prepare: false, connect_timeout: 5, onnotice: () => {} })
 }
 
-/** Takes the server down, and waits until it is back. The test goes on with another client: this one's connections are lost. */
+/** Takes the server down; the test goes on with another client. */
 async function crash(takeDown: () => void): Promise<void> {
-  const dropped = sql`select pg_sleep(60)`.then(
-    () => Promise.reject(new Error('the server did not go down')),
-    () => {},
-  )
-  await sql`select 1` // So the one above was sent.
-  takeDown()
-  await dropped
-  void sql.end({ timeout: 0 })
-  sql = connect()
-  await until('the server is back', 30, () => sql`select 1`)
+  sql = await crashServer(sql, connect, takeDown)
 }
 
 const client = () => sql

@@ -12,6 +12,7 @@ export type ImportDocument = {
   counts: Record<string, number>
   issues: { code: string; severity: string; field: string | null; count: number }[]
   error: { code: string; message: string; details?: string; hint?: string } | null
+  undo: { reversed: number; kept: Record<string, number> } | null
   job: { id: string; job_type: string; status: string; total: number; done: number; failed: number } | null
 }
 
@@ -133,7 +134,7 @@ export async function getImport(sql: Sql, importId: string): Promise<ImportDocum
   return row.document
 }
 
-const rests = ['validated', 'completed', 'failed', 'cancelled']
+const rests = ['validated', 'completed', 'failed', 'cancelled', 'undone']
 
 /** Waits until no job of the import runs or is to run; returns its status. */
 export async function settled(sql: Sql, importId: string, seconds = 60): Promise<string> {

@@ -38,6 +38,21 @@ export async function strike(
   return times
 }
 
+/** Takes the server down and waits until it is back; returns a new client, as the connections of the old one are lost. */
+export async function crash(sql: Sql, connect: () => Sql, takeDown: () => void): Promise<Sql> {
+  const dropped = sql`select pg_sleep(60)`.then(
+    () => Promise.reject(new Error('the server did not go down')),
+    () => {},
+  )
+  await sql`select 1` // So the one above was sent.
+  takeDown()
+  await dropped
+  void sql.end({ timeout: 0 })
+  const next = connect()
+  await until('the server is back', 30, () => next`select 1`)
+  return next
+}
+
 /** Ends the workers of cron, whose blocks outlive their launcher. Where that runs, they are soon back. */
 export async function endWorkers(sql: Sql): Promise<void> {
   await until('no worker of cron is left', 30, async () => {
