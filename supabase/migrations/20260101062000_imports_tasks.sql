@@ -164,10 +164,10 @@ begin
   if not found then
     raise exception using errcode = 'PT404', message = 'import not found';
   end if;
-  perform private.require_import_right(v_batch);
 
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
 
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);

@@ -39,7 +39,7 @@ as $$
   end;
 $$;
 
--- The session of which the caller is the owner, locked, and its import before it: as the workers lock them.
+-- The session of which the caller is the owner, locked; the organization and the import before it, as jobs lock them.
 create function private.lock_session(p_session_id uuid)
 returns public.import_sessions
 language plpgsql volatile
@@ -49,6 +49,9 @@ as $$
 declare
   v_session public.import_sessions;
 begin
+  perform private.lock_organization(s.org_id)
+  from public.import_sessions as s
+  where s.id = p_session_id and private.session_standing(s) is not null;
   perform from public.import_batches as b
   where b.id = (select s.batch_id from public.import_sessions as s where s.id = p_session_id)
   for update;
@@ -369,6 +372,7 @@ begin
     perform private.require_org_role(v_session.org_id, 'admin');
   end if;
 
+  perform private.lock_organization(v_session.org_id);
   perform from public.import_batches as b where b.id = v_session.batch_id for update;
   select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
   v_from := v_session.created_by;
@@ -448,8 +452,14 @@ begin
       hint    = format('Name 1 to %s sessions per call.', c_most);
   end if;
 
-  -- In their order, so that two clean-ups at once do not wait for each other.
-  for v_id in select distinct i.id from unnest(abandon_import_sessions.session_ids) as i (id) order by i.id loop
+  -- In one order, so that two clean-ups at once do not wait for each other.
+  for v_id in
+    select i.id
+    from unnest(abandon_import_sessions.session_ids) as i (id)
+    left join public.import_sessions as s on s.id = i.id
+    group by i.id, s.org_id
+    order by s.org_id, i.id
+  loop
     begin
       perform private.abandon_session(v_id);
       v_abandoned := v_abandoned || to_jsonb(v_id);
