@@ -8,14 +8,17 @@ interface FailedRow {
 }
 
 const pageSize = 1000
+/** What the file adds. One that came back has them already. */
+const added = ['_row', '_line', '_reason']
 
 /** The failed rows of an import as a file: as they were sent, and why they failed. Read page by page. */
 export async function failedRowsFile(
   db: CallDatabase,
   importId: string,
-  columns: string[],
+  sentColumns: string[],
 ): Promise<ReadableStream<Uint8Array>> {
   const encoder = new TextEncoder()
+  const columns = sentColumns.filter((column) => !added.includes(column))
   const readPage = async (after: number) =>
     (await db('list_import_rows', {
       import_id: importId,
@@ -27,7 +30,7 @@ export async function failedRowsFile(
   // The first page is read before anything is answered: what the database refuses becomes the answer.
   let page = await readPage(0)
   // The mark makes spreadsheet programs read UTF-8.
-  let head = `\uFEFF${csvLine([...columns, '_row', '_line', '_reason'])}`
+  let head = `\uFEFF${csvLine([...columns, ...added])}`
   return new ReadableStream({
     async pull(controller) {
       controller.enqueue(encoder.encode(head + page.map((row) => rowLine(row, columns)).join('')))
@@ -56,11 +59,10 @@ function quoted(cell: string): string {
 }
 
 /**
- * A cell that a spreadsheet program would run as a formula gets an apostrophe before it. Numbers with a sign, telephone
+ * A cell that a spreadsheet program would run as a formula gets an apostrophe before it, and one more where it has some:
+ * when the file comes back as a correction, one is taken away (private.restore_cells). Numbers with a sign, telephone
  * numbers among them, stay as they are.
  */
 export function neutralised(cell: string): string {
-  if (/^[=@\t\r]/.test(cell)) return `'${cell}`
-  if (/^[+-]/.test(cell) && !/^[+-][\d .,/()-]*$/.test(cell)) return `'${cell}`
-  return cell
+  return /^'*([=@\t\r]|[+-](?![\d .,/()-]*$))/.test(cell) ? `'${cell}` : cell
 }

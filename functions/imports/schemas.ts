@@ -107,7 +107,15 @@ export const importSchema = z
     job: jobSchema.nullable(),
     set_id: z.uuid().nullable(),
     depends_on: z.array(z.uuid()),
+    waiting_for: z.array(
+      z.looseObject({ id: z.uuid(), dataset: z.string().nullable(), status: z.string().nullable() }),
+    ),
     corrects: z.uuid().nullable(),
+    corrected_by: z.array(z.uuid()),
+    chain: z
+      .looseObject({ rows: z.number(), applied: z.number(), failed: z.number() })
+      .nullable()
+      .openapi({ description: 'With all that it corrects and that corrects it, where there is any' }),
     duplicate_of: z.uuid().nullable().openapi({
       description: 'An earlier import of the same file: it is applied with force only',
     }),

@@ -1,4 +1,4 @@
--- What an import waits for: the imports that it names, and those of its set that it refers to.
+-- What imports have to do with each other: which waits for which, and which corrects which.
 -- Needs: jobs_worker, imports.
 -- Exposes: nothing to clients.
 
@@ -220,4 +220,61 @@ create trigger _800_settle_waiting_for_none
   after delete on public.import_batches
   for each row execute function private.tg_import_batches__settle_waiting();
 
+-- Correcting --------------------------------------------------------------------------------------
+
+-- The columns of a file but for those that the file of failed rows adds.
+create function private.file_columns(p_columns text[])
+returns text[]
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select array(
+    select c.name from unnest(p_columns) with ordinality as c (name, position)
+    where c.name not in ('_row', '_line', '_reason')
+    order by c.position
+  );
+$$;
+
+-- An import with all that it corrects, and all that corrects these: the rows of the first file, how many of all that were
+-- sent are applied, and how many of the first file's failed rows no correction has mended. Null where it is alone.
+create function private.import_chain(p_batch public.import_batches)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  with recursive upwards as (
+    select p_batch.id, p_batch.corrects, 0 as steps
+    union all
+    select b.id, b.corrects, u.steps + 1 from upwards as u join public.import_batches as b on b.id = u.corrects
+  ),
+  chain as (
+    (select u.id, true as is_root from upwards as u order by u.steps desc limit 1)
+    union all
+    select b.id, false from chain as c join public.import_batches as b on b.corrects = c.id
+  ),
+  parts as (
+    select
+      c.is_root, b.row_count, coalesce(b.invalid_count, 0) + coalesce(o.refused, 0) as failed,
+      case when b.status = 'undone' then 0 else coalesce(o.applied, 0) end as applied
+    from chain as c
+    join public.import_batches as b on b.id = c.id
+    cross join lateral (
+      select
+        sum(x.refused_count) as refused,
+        sum(x.inserted_count + x.updated_count + x.unchanged_count + x.deleted_count) as applied
+      from private.import_outcomes as x
+      where x.staged_on = b.staged_on and x.batch_id = b.id
+    ) as o
+  )
+  select case when count(*) > 1 then jsonb_build_object(
+    'rows', max(p.row_count) filter (where p.is_root),
+    'applied', sum(p.applied),
+    'failed', greatest(max(p.failed) filter (where p.is_root) - coalesce(sum(p.applied) filter (where not p.is_root), 0), 0)
+  ) end
+  from parts as p;
+$$;
+
 revoke all on all functions in schema private from public;
+grant execute on function private.file_columns(text[]) to authenticated, service_role;

@@ -38,6 +38,7 @@ as $$
     select c.name, c.position, private.plain_name(c.name) as plain
     from unnest(p_columns) with ordinality as c (name, position)
     where length(c.name) <= 100 -- longer ones are no names
+      and c.name = any (private.file_columns(p_columns))
   ),
   column_trigrams as materialized (
     select c.position, u.trigram, count(*) over (partition by u.trigram) > 50 as is_common

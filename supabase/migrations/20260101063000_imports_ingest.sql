@@ -126,6 +126,10 @@ begin
     'job', case when v_job.id is not null then private.describe_job(v_job) end,
     'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'waiting_for', private.waiting_for(v_batch),
     'corrects', v_batch.corrects,
+    'corrected_by', (
+      select coalesce(jsonb_agg(b.id order by b.created_at), '[]') from public.import_batches as b where b.corrects = v_batch.id
+    ),
+    'chain', private.import_chain(v_batch),
     'duplicate_of', v_batch.duplicate_of,
     'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
     'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
@@ -501,6 +505,60 @@ begin
 end;
 $$;
 
+-- The batch has all its rows.
+create function private.end_staging(
+  p_batch public.import_batches, p_columns text[], p_row_count integer, p_byte_size bigint, p_content_hash text, p_sample jsonb,
+  p_format jsonb
+)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_initial record;
+begin
+  select i.* into v_initial from private.initial_mapping(p_batch, p_columns, p_sample) as i;
+
+  update public.import_batches as b
+  set status            = 'staged',
+      columns           = p_columns,
+      row_count         = p_row_count,
+      byte_size         = p_byte_size,
+      content_hash      = p_content_hash,
+      duplicate_of      = private.earlier_import(p_batch, p_content_hash),
+      sample            = p_sample,
+      format            = p_format,
+      suggested_mapping = v_initial.suggested,
+      template_id       = v_initial.template_id,
+      mapping           = v_initial.mapping,
+      options           = v_initial.options
+  where b.id = p_batch.id;
+end;
+$$;
+
+-- In a file of failed rows, what a spreadsheet would run has an apostrophe before it, and one that had some has one more: what
+-- comes back in such a file is as it was sent.
+create function private.restore_cells(p_batch public.import_batches)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  c_guarded constant text := '^''+([=@\t\r]|[+-](?![0-9 .,/()-]*$))';
+begin
+  update private.import_rows as r
+  set cells = array(
+    select case when c.cell ~ c_guarded then substr(c.cell, 2) else c.cell end
+    from unnest(r.cells) with ordinality as c (cell, position)
+    order by c.position
+  )
+  where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
+    and exists (select from unnest(r.cells) as c (cell) where c.cell ~ c_guarded);
+end;
+$$;
+
 create function private.finish_ingest(
   p_import_id uuid, p_columns text[], p_row_count integer, p_byte_size bigint, p_content_hash text, p_sample jsonb, p_format jsonb
 )
@@ -510,8 +568,7 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_batch   public.import_batches;
-  v_initial record;
+  v_batch public.import_batches;
 begin
   select b.* into v_batch
   from public.import_batches as b
@@ -527,22 +584,10 @@ begin
 
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
-  select i.* into v_initial from private.initial_mapping(v_batch, p_columns, p_sample) as i;
-
-  update public.import_batches as b
-  set status            = 'staged',
-      columns           = p_columns,
-      row_count         = p_row_count,
-      byte_size         = p_byte_size,
-      content_hash      = p_content_hash,
-      duplicate_of      = private.earlier_import(v_batch, p_content_hash),
-      sample            = p_sample,
-      format            = p_format,
-      suggested_mapping = v_initial.suggested,
-      template_id       = v_initial.template_id,
-      mapping           = v_initial.mapping,
-      options           = v_initial.options
-  where b.id = p_import_id;
+  if v_batch.corrects is not null and '_row' = any (p_columns) then
+    perform private.restore_cells(v_batch);
+  end if;
+  perform private.end_staging(v_batch, p_columns, p_row_count, p_byte_size, p_content_hash, p_sample, p_format);
 end;
 $$;
 

@@ -14,6 +14,9 @@ describe('formulas', () => {
     ['-2+3', "'-2+3"],
     ['-', '-'],
     ['a=b', 'a=b'],
+    ["'=1", "''=1"],
+    ["'-1", "'-1"],
+    ["it's", "it's"],
     ['', ''],
   ])('%j becomes %j', (cell, wanted) => {
     expect(neutralised(cell)).toBe(wanted)

@@ -1,0 +1,149 @@
+-- Corrections: failed rows of an import, brought in again with some cells replaced.
+-- Needs: imports_rpc.
+-- Exposes: correct_import.
+
+-- Refuses what is no list of { row, cells }, or too long a one.
+create function private.check_corrections(p_corrections jsonb)
+returns void
+language plpgsql immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  c_most constant integer := 1000;
+  v_wrong text;
+begin
+  if jsonb_typeof(p_corrections) is distinct from 'array' or p_corrections = '[]' then
+    v_wrong := left(coalesce(p_corrections::text, 'null'), 200);
+  elsif jsonb_array_length(p_corrections) > c_most then
+    raise exception using
+      errcode = 'PT413',
+      message = 'too many rows are corrected at once',
+      detail  = format('got %s', jsonb_array_length(p_corrections)),
+      hint    = format('At most %s in a call; or send them as a file that corrects the import.', c_most);
+  else
+    select left(c.value::text, 200) into v_wrong
+    from jsonb_array_elements(p_corrections) as c
+    where case
+      when jsonb_typeof(c.value) <> 'object' then true
+      when jsonb_typeof(c.value -> 'row') is distinct from 'number' or jsonb_typeof(c.value -> 'cells') is distinct from 'object' then true
+      else c.value - '{row,cells}'::text[] <> '{}'
+        or not pg_input_is_valid(c.value ->> 'row', 'integer')
+        or c.value -> 'cells' = '{}'
+        or jsonb_path_exists(c.value -> 'cells', 'strict $.* ? (@.type() == "object" || @.type() == "array")')
+    end
+    limit 1;
+  end if;
+  if v_wrong is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'corrections are not understood',
+      detail  = v_wrong,
+      hint    = 'Give a list of { "row": <its number>, "cells": { "<column>": "<what it should be>" } }.';
+  end if;
+end;
+$$;
+
+-- Definer: batches and rows are written by Sluice alone. find_correctable authorises.
+create function private.correct_import(p_import_id uuid, p_corrections jsonb)
+returns jsonb
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_parent  public.import_batches := private.find_correctable(p_import_id);
+  v_columns text[] := private.file_columns(v_parent.columns) || '{_row}';
+  v_child   public.import_batches;
+  v_row     integer;
+  v_column  text;
+begin
+  perform private.check_corrections(p_corrections);
+
+  select (c.value ->> 'row')::integer into v_row
+  from jsonb_array_elements(p_corrections) as c
+  group by 1
+  having count(*) > 1
+  limit 1;
+  if found then
+    raise exception using errcode = '22023', message = 'row is corrected twice', detail = format('row %s', v_row);
+  end if;
+
+  select (c.value ->> 'row')::integer into v_row
+  from jsonb_array_elements(p_corrections) as c
+  where not exists (
+    select from private.import_issues as i
+    where i.staged_on = v_parent.staged_on and i.batch_id = v_parent.id
+      and i.row_number = (c.value ->> 'row')::integer and i.severity = 'error'
+  )
+  limit 1;
+  if found then
+    raise exception using
+      errcode = '22023',
+      message = 'row did not fail',
+      detail  = format('row %s of the %s rows of import %s', v_row, v_parent.row_count, v_parent.id),
+      hint    = 'Name rows that list_import_rows gives as failed, by their row_number.';
+  end if;
+
+  select (c.value ->> 'row')::integer, k.name into v_row, v_column
+  from jsonb_array_elements(p_corrections) as c
+  cross join lateral jsonb_object_keys(c.value -> 'cells') as k (name)
+  where k.name <> all (private.file_columns(v_parent.columns))
+  limit 1;
+  if found then
+    raise exception using
+      errcode = '22023',
+      message = 'correction names an unknown column',
+      detail  = format('row %s: the file has no column %s', v_row, to_json(v_column)),
+      hint    = format('Its columns are: %s.', left(array_to_string(private.file_columns(v_parent.columns), ', '), 1000));
+  end if;
+
+  v_child.id := private.create_import(
+    null, null, null, v_parent.file_name, 'api', null, '{}', null, null, null, null, v_parent.id) ->> 'id';
+  select b.* into v_child from public.import_batches as b where b.id = v_child.id;
+
+  insert into private.import_rows (staged_on, batch_id, row_number, line_number, cells)
+  select
+    v_child.staged_on, v_child.id, row_number() over (order by r.row_number), r.line_number,
+    array(
+      select case when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name else r.cells[f.position] end
+      from unnest(v_parent.columns) with ordinality as f (name, position)
+      where f.name = any (v_columns) and f.name <> '_row'
+      order by f.position
+    ) || r.row_number::text
+  from jsonb_array_elements(p_corrections) as c
+  join private.import_rows as r
+    on r.staged_on = v_parent.staged_on and r.batch_id = v_parent.id and r.row_number = (c.value ->> 'row')::integer;
+
+  perform private.end_staging(
+    v_child, v_columns, jsonb_array_length(p_corrections), octet_length(p_corrections::text),
+    encode(sha256(convert_to(v_parent.id || p_corrections::text, 'utf8')), 'hex'),
+    (
+      select jsonb_agg(to_jsonb(r.cells) order by r.row_number)
+      from private.import_rows as r
+      where r.staged_on = v_child.staged_on and r.batch_id = v_child.id and r.row_number <= 20
+    ),
+    null
+  );
+  return private.describe_import(v_child.id);
+end;
+$$;
+
+create function public.correct_import(import_id uuid, corrections jsonb)
+returns jsonb
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select private.correct_import(correct_import.import_id, correct_import.corrections);
+$$;
+comment on function public.correct_import(uuid, jsonb) is
+  'Makes a staged import of failed rows of another one, with the cells given replaced and the others as they were sent; dataset, mode, mapping '
+  'and options are those of that one. corrections: [{ "row": 17, "cells": { "email": "x@example.com" } }], at most 1000. Returns its '
+  'document. Errors: 22023, 42501, PT404, PT409 (not judged yet; rows expired), PT413.';
+
+revoke all on function public.correct_import(uuid, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.correct_import(uuid, jsonb) to authenticated, service_role;
+
+revoke all on all functions in schema private from public;
+grant execute on function private.correct_import(uuid, jsonb) to authenticated, service_role;
