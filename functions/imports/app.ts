@@ -4,9 +4,10 @@ import type { CallDatabase } from '../_shared/caller.ts'
 import { Refusal } from '../_shared/refusal.ts'
 import { failure } from '../_shared/reply.ts'
 import { awaitImport, getImport } from './await-import.ts'
-import { createImport, malformedParameters } from './create.ts'
+import { createImport } from './create.ts'
 import { failedRowsFile } from './failed-csv.ts'
 import { describeApp } from './openapi.ts'
+import { malformedParameters } from './parameters.ts'
 import * as routes from './routes.ts'
 
 /** What a request is handled with: the database, as its caller. */

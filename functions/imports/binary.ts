@@ -3,8 +3,6 @@ import { Refusal } from '../_shared/refusal.ts'
 
 /** What some kinds of file begin with. */
 const signatures: [prefix: string, kind: string][] = [
-  ['PK\x03\x04', 'a zip archive'],
-  ['\xd0\xcf\x11\xe0', 'an old Excel workbook (xls)'],
   ['%PDF', 'a PDF'],
   ['\x89PNG', 'a PNG image'],
   ['\xff\xd8\xff', 'a JPEG image'],
@@ -18,9 +16,10 @@ const signatures: [prefix: string, kind: string][] = [
   ['SQLite format 3', 'a SQLite database'],
 ]
 
+const compoundFile = '\xd0\xcf\x11\xe0'
+
 /** Beginnings of texts that are no tables. */
 const texts: [pattern: RegExp, kind: string][] = [
-  [/^\s*(\[\s*\{|\{\s*")/, 'JSON'],
   [/^\s*<(!doctype html|html|head|body)\b/i, 'an HTML page'],
   [/^\s*<\?xml\b/i, 'XML'],
 ]
@@ -30,9 +29,17 @@ export function refuseBinary(head: Uint8Array, isUtf16: boolean): void {
   const bytes = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, 8192))
   const start = bytes.toString('latin1')
   for (const [prefix, kind] of signatures) {
-    if (!start.startsWith(prefix)) continue
-    const isWorkbook = prefix.startsWith('PK') && /\[Content_Types\]\.xml|xl\//.test(start)
-    throw notATable(isWorkbook ? 'an Excel workbook (xlsx)' : kind)
+    if (start.startsWith(prefix)) throw notATable(kind)
+  }
+  if (start.startsWith(compoundFile)) {
+    // Excel keeps what has a password, and what it wrote before 2007, in the same kind of container.
+    throw new Refusal(
+      415,
+      'PT415',
+      'file is not a table',
+      'it looks like an encrypted or an old Excel workbook (xls)',
+      'Open it in the spreadsheet program, remove the password, and save it as xlsx or CSV.',
+    )
   }
   for (const [pattern, kind] of texts) {
     if (pattern.test(start)) throw notATable(kind)
@@ -48,12 +55,13 @@ function controlShare(bytes: Uint8Array): number {
   return bytes.length === 0 ? 0 : controls / bytes.length
 }
 
-function notATable(kind: string): Refusal {
+/** Refuses what cannot be read as rows and columns. */
+export function notATable(kind: string): Refusal {
   return new Refusal(
     415,
     'PT415',
-    'file is not a text table',
+    'file is not a table',
     `it looks like ${kind}`,
-    'Send comma- or tab-separated text; spreadsheet programs save it as "CSV UTF-8".',
+    'Send CSV, JSON or an xlsx workbook; spreadsheet programs save a sheet as "CSV UTF-8".',
   )
 }

@@ -1,26 +1,45 @@
-import type { z } from '@hono/zod-openapi'
 import type { CallDatabase } from '../_shared/caller.ts'
 import { type Connection, withConnection } from '../_shared/connection.ts'
-import { malformed } from '../_shared/refusal.ts'
+import { openContent } from './archive.ts'
+import {
+  endFailedIngests,
+  type ImportSet,
+  isArchive,
+  receiveArchive,
+  runSet,
+  type SetAnswer,
+} from './archive-set.ts'
 import { awaitImport, getImport, type ImportDocument } from './await-import.ts'
-import type { Encoding } from './encoding.ts'
-import { endFailedIngest, readLimits } from './ingest.ts'
+import { asIngest, readLimits } from './ingest.ts'
+import { formatOf, importArguments, readParameters } from './parameters.ts'
 import { refuseAnnouncedSize } from './request-body.ts'
-import { type optionsSchema, type UploadParameters, uploadSchema } from './schemas.ts'
-import { stageFile } from './stage.ts'
-import { openUpload, type Upload } from './upload.ts'
+import type { UploadParameters } from './schemas.ts'
+import { type InTransaction, stageFile } from './stage.ts'
+import { openTable } from './table.ts'
+import { openUpload } from './upload.ts'
 
-/** POST /imports: makes the import, stages its file, and with `review=false` sets it going. */
+/** What became of a request: the imports that it made, maybe in a set, and what staging them failed for. */
+interface Received {
+  parameters: UploadParameters
+  imports: ImportDocument[]
+  set: ImportSet | undefined
+  replayed: boolean
+  failure?: { cause: unknown }
+}
+
+/** POST /imports: makes the import, or those of an archive, stages, and with `review=false` sets them going. */
 export async function createImport(
   request: Request,
   query: Record<string, string>,
   db: CallDatabase,
-): Promise<{ document: ImportDocument; replayed: boolean }> {
-  const { created, parameters, failure } = await withConnection((connection) =>
-    receive(request, query, db, connection),
-  )
-  if (failure) throw await endFailedIngest(created.id, failure.cause)
-  const replayed = created.replayed === true
+): Promise<{ document: ImportDocument | SetAnswer; replayed: boolean }> {
+  const received = await withConnection((connection) => receive(request, query, db, connection))
+  const { parameters, imports, set, replayed, failure } = received
+  if (failure) throw await endFailedIngests(imports, set, failure.cause)
+  if (set) return { document: await runSet(db, set, imports, parameters, replayed), replayed }
+
+  const [created] = imports
+  if (!created) throw new Error('no import was made')
   const status = replayed ? created.status : 'staged'
   if (!parameters.review && status === 'staged') {
     const document = await getImport(db, created.id)
@@ -35,73 +54,45 @@ export async function createImport(
 }
 
 /**
- * Makes the import and stages its file, unless the same request was seen before. What the staging failed for is
- * returned: to end the import takes a connection, and this one is to be given back first.
+ * Makes the imports and stages their files, unless the same request was seen before. What the staging failed for is
+ * returned: to end an import takes a connection, and this one is to be given back first.
  */
 async function receive(
   request: Request,
   query: Record<string, string>,
   db: CallDatabase,
   connection: Connection,
-): Promise<{ created: ImportDocument; parameters: UploadParameters; failure?: { cause: unknown } }> {
+): Promise<Received> {
   const limits = await readLimits(connection)
   refuseAnnouncedSize(request, limits.max_request_bytes)
   const upload = await openUpload(request, limits.max_request_bytes)
   const parameters = readParameters({ ...upload.fields, ...query })
+  const content = await openContent(upload.bytes, limits.max_archive_bytes)
+  const idempotency_key = request.headers.get('idempotency-key') ?? undefined
+  const fileName = parameters.filename ?? upload.fileName
 
+  if (isArchive(content)) {
+    await upload.finish()
+    const archive = { entries: content.entries, fileName, idempotency_key, parameters, limits }
+    return { parameters, ...(await receiveArchive(archive, db, connection)) }
+  }
   const created = (await db('create_import', {
-    dataset: parameters.dataset,
-    mode: parameters.mode,
-    org_id: parameters.org_id,
+    ...importArguments(parameters),
     set_id: parameters.set_id,
     depends_on: parameters.depends_on,
     corrects: parameters.corrects,
-    file_name: parameters.filename ?? upload.fileName,
+    file_name: fileName,
     mapping: parameters.mapping,
-    options: optionsOf(parameters),
-    idempotency_key: request.headers.get('idempotency-key') ?? undefined,
+    idempotency_key,
   })) as ImportDocument
-
-  if (created.replayed !== true) {
-    try {
-      await stageFile(connection, created.id, upload, formatOf(parameters, upload), parameters.review, limits)
-    } catch (cause) {
-      return { created, parameters, failure: { cause } }
-    }
+  const received = { parameters, imports: [created], set: undefined, replayed: created.replayed === true }
+  if (received.replayed) return received
+  try {
+    const file = await openTable(content, formatOf(parameters, fileName, upload), limits)
+    const inTransaction: InTransaction = (work) => asIngest(connection, work)
+    await stageFile(inTransaction, created.id, upload, file, parameters.review)
+    return received
+  } catch (cause) {
+    return { ...received, failure: { cause } }
   }
-  return { created, parameters }
-}
-
-function readParameters(input: Record<string, string>): UploadParameters {
-  const result = uploadSchema.safeParse(input)
-  if (result.success) return result.data
-  throw malformedParameters(result.error.issues)
-}
-
-/** What zod found, as our errors say it. */
-export function malformedParameters(issues: readonly { path: PropertyKey[]; message: string }[]): Error {
-  const details = issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ')
-  return malformed('request is not valid', details, 'See openapi.json for what is accepted.')
-}
-
-function optionsOf({
-  options,
-  duplicates,
-  on_error,
-  blank,
-}: UploadParameters): z.output<typeof optionsSchema> {
-  const own = Object.entries({ duplicates, on_error, blank }).filter(([, value]) => value !== undefined)
-  return { ...options, ...Object.fromEntries(own) }
-}
-
-function formatOf(parameters: UploadParameters, upload: Upload) {
-  const { delimiter, quote, header } = parameters
-  return { delimiter, quote, header, encoding: parameters.encoding ?? encodingOf(upload.charset) }
-}
-
-/** A charset of UTF-8 is what clients say without having looked; the others mean something. */
-function encodingOf(charset: string | undefined): Encoding | undefined {
-  if (charset === 'utf-16le' || charset === 'utf-16be') return charset
-  if (charset === 'windows-1252' || charset === 'iso-8859-1') return 'windows-1252'
-  return undefined
 }

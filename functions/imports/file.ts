@@ -1,7 +1,7 @@
 import { malformed } from '../_shared/refusal.ts'
 import { refuseBinary } from './binary.ts'
 import { columnNames, numberedColumns } from './columns.ts'
-import { type Dialect, detectDialect, newlineOf } from './dialect.ts'
+import { detectDialect, newlineOf } from './dialect.ts'
 import { createCleaner, detectEncoding, type Encoding } from './encoding.ts'
 import { peek } from './peek.ts'
 import { createRecordReader, type Row } from './records.ts'
@@ -16,16 +16,26 @@ export interface FileFormat {
   quote?: string | undefined
   encoding?: Encoding | undefined
   header: boolean
+  /** It is JSON; else its beginning tells. */
+  json?: boolean | undefined
+  /** The sheet of a workbook, by its name or number. */
+  sheet?: string | undefined
 }
 
 /** A file whose writing is known, ready to be read. */
 export interface OpenFile {
-  dialect: Dialect
-  encoding(): Encoding
+  /** Whether its first row gives the columns their names. */
+  hasHeader: boolean
+  /** Whether a row of so many cells is as it should be. */
+  fits(cells: number, columns: number): boolean
   batches(): AsyncGenerator<Row[]>
+  /** The names of the columns once all is read, where more come to light after the first rows. */
+  columns?: () => string[]
+  /** How it is written, as the import tells it; known once all is read. */
+  format(): Record<string, unknown>
 }
 
-/** Finds out how the file is written from its first bytes. */
+/** Opens a text of cells with separators. How it is written is found out from its first bytes. */
 export async function openFile(
   source: AsyncIterable<Uint8Array>,
   format: FileFormat,
@@ -47,7 +57,12 @@ export async function openFile(
     yield reader.push(cleaner.end())
     yield reader.end()
   }
-  return { dialect, encoding: cleaner.encoding, batches }
+  return {
+    hasHeader: format.header,
+    fits: (cells, columns) => cells === columns,
+    batches,
+    format: () => ({ kind: 'csv', ...dialect, encoding: cleaner.encoding(), header: format.header }),
+  }
 }
 
 /** Reads up to the header, which gives the columns their names, and what of the rows came with it. */
@@ -66,6 +81,7 @@ export async function readHeader(
   throw emptyFile()
 }
 
-function emptyFile(): Error {
+/** A file without a row. */
+export function emptyFile(): Error {
   return malformed('file is empty', undefined, 'Send a header line and at least one row.')
 }

@@ -5,7 +5,10 @@ import { Interruption } from './interruption.ts'
 /** What must be known before anything is read; the database has further limits. */
 export interface Limits {
   max_request_bytes: number
+  max_archive_bytes: number
+  max_workbook_bytes: number
   max_cell_bytes: number
+  max_columns: number
 }
 
 /** The limits that hold now. */
@@ -41,7 +44,8 @@ export async function endFailedIngest(importId: string, cause: unknown): Promise
   return answer
 }
 
-function answerTo(cause: unknown): Refusal {
+/** What to answer to a failure while a file came in. */
+export function answerTo(cause: unknown): Refusal {
   if (cause instanceof Refusal) return cause
   if (cause instanceof Interruption) {
     return new Refusal(400, 'upload_interrupted', cause.message, cause.details, 'Send the file again.')

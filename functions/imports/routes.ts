@@ -12,6 +12,7 @@ import {
   listSchema,
   rowListSchema,
   rowsSchema,
+  setAnswerSchema,
   startSchema,
   undoSchema,
   uploadSchema,
@@ -33,6 +34,7 @@ const refusals = {
 
 const security: Record<string, string[]>[] = [{ user: [] }, { secret: [] }]
 const file = { schema: {} }
+const uploaded = z.union([importSchema, setAnswerSchema])
 
 export const upload = createRoute({
   method: 'post',
@@ -40,7 +42,7 @@ export const upload = createRoute({
   operationId: 'createImport',
   summary: 'Upload a file and stage its rows',
   description:
-    'CSV or tab-separated text, plain or gzip, as the body or as the part `file` of multipart/form-data. The parameters of a multipart upload may also be form fields before the file.',
+    'CSV or other delimited text, JSON (an array of objects, or one object a line), an Excel workbook (xlsx), each plain or gzip, or a zip archive of these, as the body or as the part `file` of multipart/form-data. The parameters of a multipart upload may also be form fields before the file. Each file of an archive becomes an import of one set: all of them, or none.',
   security,
   request: {
     query: uploadSchema,
@@ -51,6 +53,10 @@ export const upload = createRoute({
         'text/csv': file,
         'text/tab-separated-values': file,
         'text/plain': file,
+        'application/json': file,
+        'application/x-ndjson': file,
+        'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet': file,
+        'application/zip': file,
         'application/gzip': file,
         'application/octet-stream': file,
         'multipart/form-data': {
@@ -65,10 +71,10 @@ export const upload = createRoute({
   },
   responses: {
     ...refusals,
-    200: answer(importSchema, 'The same Idempotency-Key was seen before: the import of then'),
-    201: answer(importSchema, 'The import'),
+    200: answer(uploaded, 'The same Idempotency-Key was seen before: the import of then'),
+    201: answer(uploaded, 'The import; of an archive the set and its imports'),
     413: answer(errorSchema, 'Over a limit'),
-    415: answer(errorSchema, 'Not a text table'),
+    415: answer(errorSchema, 'Not a table'),
     422: answer(errorSchema, 'The mapping does not fit the file'),
   },
 })

@@ -82,9 +82,18 @@ export const importSchema = z
     content_hash: z.string().nullable().openapi({ description: 'SHA-256 of the file as it was sent' }),
     columns: z.array(z.string()).nullable(),
     format: z
-      .looseObject({ delimiter: z.string(), quote: z.string(), encoding: z.string(), header: z.boolean() })
+      .looseObject({
+        kind: z.enum(['csv', 'json', 'ndjson', 'xlsx']),
+        delimiter: z.string(),
+        quote: z.string(),
+        encoding: z.string(),
+        header: z.boolean(),
+        sheet: z.string(),
+        sheets: z.array(z.string()),
+      })
       .partial()
-      .nullable(),
+      .nullable()
+      .openapi({ description: 'How the file is written, as far as it applies to its kind' }),
     sample: z.array(z.array(z.string().nullable())).nullable().optional(),
     mapping: mappingSchema.nullable(),
     suggested_mapping: z.unknown().nullable(),
@@ -126,6 +135,11 @@ export const importSchema = z
     finished_at: z.string().nullable(),
   })
   .openapi('Import')
+
+/** What a zip archive becomes. */
+export const setAnswerSchema = z
+  .object({ set_id: z.uuid(), imports: z.array(importSchema) })
+  .openapi('ImportSetAnswer')
 
 export const jobAnswerSchema = jobSchema
 export const importListSchema = z
@@ -214,7 +228,8 @@ const optionShape = optionsSchema.shape
 export const uploadSchema = z.object({
   dataset: z.string().min(1).optional().openapi({
     example: 'customers',
-    description: 'Required, unless corrects says it',
+    description:
+      'Required, unless corrects says it. The files of a zip archive tell theirs by their names, unless it is given',
   }),
   mode: modeSchema.optional(),
   org_id: z.uuid().optional().openapi({ description: 'For the service, which belongs to no organization' }),
@@ -255,6 +270,10 @@ export const uploadSchema = z.object({
     description: 'false: the first line is a row, and the columns are column_1, column_2, …',
     type: 'boolean',
     default: true,
+  }),
+  sheet: z.string().min(1).max(255).optional().openapi({
+    description:
+      'Of a workbook: the name or the number of its sheet; the first that is not empty when not given',
   }),
 })
 export type UploadParameters = z.output<typeof uploadSchema>

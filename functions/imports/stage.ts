@@ -1,10 +1,9 @@
 import { Buffer } from 'node:buffer'
-import type { Connection, Transaction } from '../_shared/connection.ts'
+import type { Transaction } from '../_shared/connection.ts'
 import { malformed, tooLarge } from '../_shared/refusal.ts'
 import { type Copy, openCopy } from './copy.ts'
 import { copyArray, copyField } from './copy-text.ts'
-import { type FileFormat, type OpenFile, openFile, readHeader } from './file.ts'
-import { asIngest, type Limits } from './ingest.ts'
+import { type OpenFile, readHeader } from './file.ts'
 import type { Row } from './records.ts'
 import { encodingIssues, fitCells, type RowIssue } from './row-issues.ts'
 import type { Upload } from './upload.ts'
@@ -20,47 +19,38 @@ const copyRows = 'copy private.import_rows (staged_on, batch_id, row_number, lin
 const copyIssues =
   'copy private.import_issues (staged_on, batch_id, row_number, field, severity, code, message, value, origin) from stdin'
 
+/** Works in a transaction: in one of its own, or in one that is under way. */
+export type InTransaction = (work: (tx: Transaction) => Promise<void>) => Promise<void>
+
 /** Streams a file into the staged rows of an import, in one transaction: all of it, or nothing. */
 export async function stageFile(
-  connection: Connection,
+  inTransaction: InTransaction,
   importId: string,
-  upload: Upload,
-  format: FileFormat,
+  upload: Pick<Upload, 'finish' | 'size' | 'hash'>,
+  file: OpenFile,
   review: boolean,
-  { max_cell_bytes }: Limits,
 ): Promise<void> {
-  const file = await openFile(upload.bytes, format, max_cell_bytes)
   const rows = file.batches()
   try {
-    await stageInTransaction(connection, importId, upload, file, rows, format.header, review)
+    const { columns, rest } = await readHeader(rows, file.hasHeader)
+    await inTransaction(async (tx) => {
+      await tx.unsafe("set local statement_timeout = '1h'")
+      const begun = await beginIngest(tx, importId, columns, review)
+      const target = { importId, columns, fits: file.fits, ...begun }
+      const { count, sample } = await stageRows(tx, target, rest, rows)
+      await upload.finish()
+      const all = file.columns?.() ?? columns
+      const padded = sample.map((cells) => all.map((_, index) => cells[index] ?? null))
+      await tx`
+        select private.finish_ingest(
+          ${importId}::uuid, array(select jsonb_array_elements_text(${JSON.stringify(all)}::text::jsonb)),
+          ${count}::integer, ${upload.size()}::bigint, ${upload.hash()}::text,
+          ${JSON.stringify(padded)}::text::jsonb, ${JSON.stringify(file.format())}::text::jsonb)`
+    })
   } finally {
     // Lets go of the body after a failure. Not awaited: a read that is under way may last.
     rows.return(undefined).catch(() => {})
   }
-}
-
-async function stageInTransaction(
-  connection: Connection,
-  importId: string,
-  upload: Upload,
-  file: OpenFile,
-  rows: AsyncGenerator<Row[]>,
-  header: boolean,
-  review: boolean,
-): Promise<void> {
-  const { columns, rest } = await readHeader(rows, header)
-  await asIngest(connection, async (tx) => {
-    await tx.unsafe("set local statement_timeout = '1h'")
-    const begun = await beginIngest(tx, importId, columns, review)
-    const staged = await stageRows(tx, { importId, columns, ...begun }, rest, rows)
-    await upload.finish()
-    const described = { ...file.dialect, encoding: file.encoding(), header }
-    await tx`
-      select private.finish_ingest(
-        ${importId}::uuid, array(select jsonb_array_elements_text(${JSON.stringify(columns)}::text::jsonb)),
-        ${staged.count}::integer, ${upload.size()}::bigint, ${upload.hash()}::text,
-        ${JSON.stringify(staged.sample)}::text::jsonb, ${JSON.stringify(described)}::text::jsonb)`
-  })
 }
 
 /** What the database says of an import that is about to come in. The limits are those of its organization. */
@@ -88,13 +78,14 @@ async function beginIngest(
 interface Target extends Begun {
   importId: string
   columns: string[]
+  fits: OpenFile['fits']
 }
 
 type Sample = (string | null)[][]
 
 async function stageRows(
   tx: Transaction,
-  { importId, stagedOn, columns, maxRows, maxCellBytes }: Target,
+  { importId, stagedOn, columns, fits, maxRows, maxCellBytes }: Target,
   first: Row[],
   batches: AsyncGenerator<Row[]>,
 ): Promise<{ count: number; sample: Sample }> {
@@ -111,9 +102,10 @@ async function stageRows(
     if (count > maxRows) throw tooManyRows(maxRows)
 
     let cells = row.cells
-    if (cells.length !== columns.length || row.defects) {
+    const isFit = fits(cells.length, columns.length)
+    if (!isFit || row.defects) {
       const issues: RowIssue[] = []
-      cells = fitCells(cells, columns, issues)
+      if (!isFit) cells = fitCells(cells, columns, issues)
       encodingIssues(row.defects ?? [], cells, columns, issues)
       for (const issue of issues) issueLines.push(issueLine(prefix, count, issue))
     }

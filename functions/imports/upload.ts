@@ -13,7 +13,8 @@ export interface Upload {
   /** The fields of a multipart body that precede the file. */
   fields: Record<string, string>
   fileName: string | undefined
-  /** What the Content-Type says of the encoding. */
+  /** What the Content-Type says of the kind, and of the encoding. */
+  mediaType: string | undefined
   charset: string | undefined
   /** The bytes of the file, unpacked. They can be read once. */
   bytes: AsyncIterable<Uint8Array>
@@ -33,6 +34,14 @@ const accepted = [
   'application/octet-stream',
   'application/gzip',
   'application/x-gzip',
+  'application/json',
+  'application/x-ndjson',
+  'application/ndjson',
+  'application/jsonl',
+  'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet',
+  'application/vnd.ms-excel.sheet.macroenabled.12',
+  'application/zip',
+  'application/x-zip-compressed',
 ]
 
 const maxFieldBytes = 256 * 1024
@@ -56,6 +65,7 @@ export async function openUpload(request: Request, limit: number): Promise<Uploa
   return {
     fields: {},
     fileName: undefined,
+    mediaType,
     charset,
     ...measured(requestBytes(request), limit),
     finish: async () => {},
@@ -102,6 +112,7 @@ async function openMultipart(request: Request, boundary: string, limit: number):
     return {
       fields,
       fileName: part.fileName || undefined,
+      mediaType: undefined,
       charset: undefined,
       ...measured(part.bytes, limit),
       finish,
@@ -120,7 +131,10 @@ async function textOf(bytes: AsyncIterable<Uint8Array>, name: string): Promise<s
 }
 
 /** The bytes of a file, counted, hashed and, where they are gzip, unpacked. */
-function measured(sent: AsyncIterable<Uint8Array>, limit: number): Pick<Upload, 'bytes' | 'size' | 'hash'> {
+export function measured(
+  sent: AsyncIterable<Uint8Array>,
+  limit: number,
+): Pick<Upload, 'bytes' | 'size' | 'hash'> {
   const hash = createHash('sha256')
   let size = 0
 

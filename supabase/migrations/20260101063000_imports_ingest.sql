@@ -388,10 +388,43 @@ set search_path = ''
 as $$
   select jsonb_build_object(
     'max_request_bytes', private.setting('imports.max_request_bytes'),
+    'max_archive_bytes', private.setting('imports.max_archive_bytes'),
+    'max_workbook_bytes', private.setting('imports.max_workbook_bytes'),
     'max_columns', private.setting('imports.max_columns'),
     'max_cell_bytes', private.setting('imports.max_cell_bytes'),
     'max_rows', private.setting('imports.max_rows')
   );
+$$;
+
+-- The dataset whose key is in the name of a file; of several the longest. Null: there is none.
+create function private.dataset_of_file(p_file_name text)
+returns text
+language sql stable
+security definer
+set search_path = ''
+as $$
+  select d.key
+  from public.datasets as d
+  where strpos(regexp_replace(lower(p_file_name), '[^a-z0-9]+', '_', 'g'), d.key) > 0
+  order by length(d.key) desc, d.position
+  limit 1;
+$$;
+
+create function private.require_column_limit(p_org_id uuid, p_columns text[])
+returns void
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if cardinality(p_columns) > private.setting('imports.max_columns', p_org_id)::integer then
+    raise exception using
+      errcode = 'PT413',
+      message = 'file has too many columns',
+      detail  = format('%s columns', cardinality(p_columns)),
+      hint    = format('At most %s are allowed.', private.setting('imports.max_columns', p_org_id));
+  end if;
+end;
 $$;
 
 -- What an upload with these columns begins with: the given mapping, checked; else that of a template for such files;
@@ -454,14 +487,7 @@ begin
       hint    = 'Start a new import.';
   end if;
 
-  if cardinality(p_columns) > private.setting('imports.max_columns', v_batch.org_id)::integer then
-    raise exception using
-      errcode = 'PT413',
-      message = 'file has too many columns',
-      detail  = format('%s columns', cardinality(p_columns)),
-      hint    = format('At most %s are allowed.', private.setting('imports.max_columns', v_batch.org_id));
-  end if;
-
+  perform private.require_column_limit(v_batch.org_id, p_columns);
   v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
   if not p_review then
     perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
@@ -559,6 +585,7 @@ begin
 end;
 $$;
 
+-- The columns may be more than those that the import began with: JSON has keys that come late.
 create function private.finish_ingest(
   p_import_id uuid, p_columns text[], p_row_count integer, p_byte_size bigint, p_content_hash text, p_sample jsonb, p_format jsonb
 )
@@ -582,6 +609,7 @@ begin
       hint    = 'Start a new import.';
   end if;
 
+  perform private.require_column_limit(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
   if v_batch.corrects is not null and '_row' = any (p_columns) then
@@ -600,6 +628,23 @@ set search_path = ''
 as $$
   select private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
   delete from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
+$$;
+
+-- The set of such a request, too, where none of its imports stayed; else its idempotency key is free again.
+create function private.end_failed_set(p_set_id uuid)
+returns void
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+begin
+  delete from public.import_sets as s
+  where s.id = p_set_id
+    and not exists (select from public.import_batches as b where b.set_id = s.id);
+  if not found then
+    update public.import_sets as s set idempotency_key = null where s.id = p_set_id;
+  end if;
+end;
 $$;
 
 -- The upload broke off. Its transaction is gone, so no row stays; its idempotency key is free again.
@@ -664,7 +709,7 @@ grant execute on function
   private.describe_import(uuid), private.outcome_counts(public.import_batches), private.undo_counts(public.import_batches)
   to authenticated, service_role;
 grant execute on function
-  private.ingest_limits(), private.begin_ingest(uuid, text[], boolean),
+  private.ingest_limits(), private.dataset_of_file(text), private.begin_ingest(uuid, text[], boolean),
   private.finish_ingest(uuid, text[], integer, bigint, text, jsonb, jsonb),
-  private.discard_ingest(uuid), private.fail_ingest(uuid, jsonb)
+  private.discard_ingest(uuid), private.fail_ingest(uuid, jsonb), private.end_failed_set(uuid)
   to sluice_ingest;

@@ -301,19 +301,12 @@ describe('what is refused', () => {
   it.each([
     ['an empty file', '', '', {}, 400, 'file is empty'],
     ['a header alone', 'external_id,name\n', '', {}, 400, 'file has no data rows'],
-    [
-      'a workbook',
-      Buffer.from('PK\x03\x04[Content_Types].xml', 'latin1'),
-      '',
-      {},
-      415,
-      'file is not a text table',
-    ],
+    ['a picture', Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), '', {}, 415, 'file is not a table'],
     [
       'a wrong content type',
       customers,
       '',
-      { 'content-type': 'application/json' },
+      { 'content-type': 'application/pdf' },
       415,
       'content type is not accepted',
     ],

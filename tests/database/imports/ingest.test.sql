@@ -1,6 +1,6 @@
 -- The upload's side: what sluice_ingest may do, which is next to nothing, and how an upload ends.
 begin;
-select plan(66);
+select plan(68);
 select tests.set_up_actors();
 
 create function pg_temp.new_import(p_name text, p_mapping jsonb default null, p_mode text default null,
@@ -85,8 +85,16 @@ select throws_ok($$ select private.finish_ingest(tests.kept('i'), '{Nr}', 0, 1, 
   'import does not await a file', 'a second end');
 select throws_ok($$ select private.finish_ingest(tests.kept('bad'), '{Number}', 0, 1, 'x', '[]', '{}') $$, '22023',
   'mapping names an unknown column', 'an end with other columns');
+select throws_ok($$ select private.finish_ingest(tests.kept('bad'), array_fill('x'::text, '{1001}'), 0, 1, 'x', '[]', '{}') $$,
+  'PT413', 'file has too many columns', 'an end with too many columns');
 select is(private.ingest_limits() - 'max_request_bytes',
-  '{"max_columns": 1000, "max_cell_bytes": 1048576, "max_rows": 50000000}', 'the limits can be asked before');
+  '{"max_columns": 1000, "max_cell_bytes": 1048576, "max_rows": 50000000,
+    "max_archive_bytes": 33554432, "max_workbook_bytes": 41943040}', 'the limits can be asked before');
+select results_eq(
+  $$ select private.dataset_of_file(f) from unnest(
+    '{customers.csv,01 Customers-2024.xlsx,WAREHOUSE LOCATIONS.csv,warehouse-locations.customers.csv,kunden.csv,""}'::text[]) as f $$,
+  $$ values ('customers'), ('customers'), ('warehouse_locations'), ('warehouse_locations'), (null), (null) $$,
+  'the name of a file tells its dataset; the longest key wins');
 select is(private.ingest_limits() -> 'max_request_bytes', private.setting('imports.max_request_bytes'),
   'also that of a request');
 
@@ -146,7 +154,7 @@ select is(
   (select array_agg(p.oid::regprocedure::text order by p.oid::regprocedure::text) from pg_proc as p
     join pg_namespace as n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('sluice_ingest', p.oid, 'execute')),
-  '{"private.begin_ingest(uuid,text[],boolean)","private.discard_ingest(uuid)","private.fail_ingest(uuid,jsonb)","private.finish_ingest(uuid,text[],integer,bigint,text,jsonb,jsonb)",private.ingest_limits(),private.is_service_caller(),"private.setting(text,uuid)"}',
+  '{"private.begin_ingest(uuid,text[],boolean)",private.dataset_of_file(text),private.discard_ingest(uuid),private.end_failed_set(uuid),"private.fail_ingest(uuid,jsonb)","private.finish_ingest(uuid,text[],integer,bigint,text,jsonb,jsonb)",private.ingest_limits(),private.is_service_caller(),"private.setting(text,uuid)"}',
   'it calls the ingest functions and reads settings');
 select throws_ok($$ select public.create_import('customers') $$, '42501',
   'permission denied for function create_import', 'no RPC');

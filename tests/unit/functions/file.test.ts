@@ -113,16 +113,8 @@ describe('files', () => {
     ['nothing', Buffer.alloc(0), 'file is empty', 400],
     ['blank lines', Buffer.from('\n\r\n  \n'), 'file is empty', 400],
     ['a byte order mark', Buffer.from('\uFEFF'), 'file is empty', 400],
-    [
-      'an xlsx',
-      Buffer.from('PK\x03\x04\x14\x00\x06\x00[Content_Types].xml', 'latin1'),
-      'Excel workbook (xlsx)',
-      415,
-    ],
-    ['a zip', Buffer.from('PK\x03\x04\x14\x00\x06\x00readme.txt', 'latin1'), 'a zip archive', 415],
     ['a PDF', Buffer.from('%PDF-1.7\n'), 'a PDF', 415],
     ['a PNG', Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), 'a PNG image', 415],
-    ['JSON', Buffer.from('[{"a": 1}]'), 'JSON', 415],
     ['a web page', Buffer.from('<!DOCTYPE html><html></html>'), 'an HTML page', 415],
     ['noise', Buffer.from(Array.from({ length: 4096 }, (_, i) => (i * 7919) % 251)), 'binary data', 415],
   ])('refuses %s', async (_, content, words, status) => {

@@ -99,7 +99,7 @@ describe('uploads', () => {
   )
 
   it.each([
-    ['content type', { 'content-type': 'application/json' }, 'content type is not accepted'],
+    ['content type', { 'content-type': 'application/pdf' }, 'content type is not accepted'],
     [
       'form encoding',
       { 'content-type': 'application/x-www-form-urlencoded' },

@@ -1,0 +1,20 @@
+import { type Content, isOfficeDocument } from './archive.ts'
+import { notATable } from './binary.ts'
+import { createCleaner, detectEncoding } from './encoding.ts'
+import { type FileFormat, type OpenFile, openFile } from './file.ts'
+import type { Limits } from './ingest.ts'
+import { looksLikeJson, openJson } from './json-records.ts'
+import { peek } from './peek.ts'
+import { openWorkbook } from './workbook.ts'
+
+/** Opens whatever holds a table: a workbook, JSON, or text of cells with separators. */
+export async function openTable(content: Content, format: FileFormat, limits: Limits): Promise<OpenFile> {
+  if ('entries' in content) {
+    if (!isOfficeDocument(content.entries)) throw notATable('a zip archive')
+    return openWorkbook(content.entries, format, limits)
+  }
+  const { head, bytes } = await peek(content.bytes, 1024)
+  const isJson =
+    format.json || looksLikeJson(createCleaner(format.encoding ?? detectEncoding(head)).push(head))
+  return isJson ? openJson(bytes, format, limits) : openFile(bytes, format, limits.max_cell_bytes)
+}
