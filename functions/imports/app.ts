@@ -5,6 +5,7 @@ import { Refusal } from '../_shared/refusal.ts'
 import { failure } from '../_shared/reply.ts'
 import { awaitImport, getImport } from './await-import.ts'
 import { createImport } from './create.ts'
+import { importEvents } from './events.ts'
 import { failedRowsFile } from './failed-csv.ts'
 import { describeApp } from './openapi.ts'
 import { malformedParameters } from './parameters.ts'
@@ -86,6 +87,10 @@ export function importsApp() {
         'Content-Disposition': `attachment; filename="failed-${id}.csv"`,
       },
     })
+  })
+  app.openapi(routes.events, async (c) => {
+    const lastEventId = c.req.valid('header')['last-event-id']
+    return importEvents(c.env.db, c.req.valid('param').id, lastEventId)
   })
 
   describeApp(app)

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallDatabase } from '../_shared/caller.ts'
 
-/** The part of an import document that is read here. */
-export interface ImportDocument {
+/** An import document, as far as single values of it are read. */
+export interface ImportDocument extends Record<string, unknown> {
   id: string
   status: string
   columns: string[] | null

@@ -9,7 +9,7 @@ const app = importsApp()
 const cors = {
   headers: {
     ...corsHeaders,
-    'Access-Control-Allow-Headers': `${corsHeaders['Access-Control-Allow-Headers']}, idempotency-key`,
+    'Access-Control-Allow-Headers': `${corsHeaders['Access-Control-Allow-Headers']}, idempotency-key, last-event-id`,
     'Access-Control-Expose-Headers': 'Content-Disposition, Idempotent-Replayed',
   },
 }

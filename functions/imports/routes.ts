@@ -9,6 +9,7 @@ import {
   issueListSchema,
   issuesSchema,
   jobAnswerSchema,
+  lastEventSchema,
   listSchema,
   rowListSchema,
   rowsSchema,
@@ -35,6 +36,8 @@ const refusals = {
 const security: Record<string, string[]>[] = [{ user: [] }, { secret: [] }]
 const file = { schema: {} }
 const uploaded = z.union([importSchema, setAnswerSchema])
+const eventExample =
+  'id: 0YvOtD3bEvCIqeT1MTw3pg\nevent: state\ndata: {"id": "…", "status": "committing", "counts": { … }, …}\n\n'
 
 export const upload = createRoute({
   method: 'post',
@@ -201,6 +204,25 @@ export const failedCsv = createRoute({
   security,
   request: { params: idSchema },
   responses: { ...refusals, 200: { description: 'A file', content: { 'text/csv': { schema: z.string() } } } },
+})
+
+export const events = createRoute({
+  method: 'get',
+  path: '/imports/{id}/events',
+  operationId: 'listenToImport',
+  summary: 'Status, counts, progress and job, whenever they change',
+  description:
+    'Server-sent events. `state` tells of a change, `end` of the last one: nothing more comes by itself; the data of both is an ImportState. The stream ends before the platform ends it, after 140 seconds, or when it can be read no longer: ask again with the id of the last event, as EventSource does by itself, and it goes on from there.',
+  security,
+  request: { params: idSchema, headers: lastEventSchema },
+  responses: {
+    ...refusals,
+    200: {
+      description: 'The events',
+      content: { 'text/event-stream': { schema: z.string().openapi({ example: eventExample }) } },
+    },
+    204: { description: 'The last event was the end' },
+  },
 })
 
 export const description = createRoute({

@@ -284,6 +284,9 @@ export const idempotencySchema = z.object({
     description: 'Makes it safe to send the request again',
   }),
 })
+export const lastEventSchema = z.object({
+  'last-event-id': z.string().optional().openapi({ description: 'The id of the last event that came' }),
+})
 export const startSchema = z.object({ wait: waitSchema, force: forceSchema })
 export const undoSchema = z.object({
   wait: waitSchema,

@@ -399,6 +399,16 @@ describe('the way to the functions', () => {
     await eventually(async () => (await (await corrected('/functions/v1/probe/broken')).json()) === 1, 5_000)
   })
 
+  it('passes on at once what a function says, and tells it when nobody listens any more', async () => {
+    const listening = new AbortController()
+    const response = await corrected('/functions/v1/probe/stream', { signal: listening.signal })
+    const { value } = (await response.body?.getReader().read()) ?? {}
+    expect(new TextDecoder().decode(value)).toBe('here')
+    expect(await (await corrected('/functions/v1/probe/lost')).json()).toBe(0)
+    listening.abort()
+    await eventually(async () => (await (await corrected('/functions/v1/probe/lost')).json()) === 1, 5_000)
+  })
+
   it('carries a body whole', async () => {
     const body = new Uint8Array(3_000_001).fill(7)
     const response = await corrected('/functions/v1/probe/count', { method: 'POST', body })

@@ -1,6 +1,7 @@
 import process from 'node:process'
 
 let brokenBodies = 0
+let lostListeners = 0
 
 /** Shows what a function is given, and how bodies travel. */
 async function fetch(request: Request): Promise<Response> {
@@ -12,6 +13,8 @@ async function fetch(request: Request): Promise<Response> {
   if (what === 'count') return Response.json({ bytes: await count(request) })
   if (what === 'stall') return stall(request)
   if (what === 'broken') return Response.json(brokenBodies)
+  if (what === 'stream') return stream()
+  if (what === 'lost') return Response.json(lostListeners)
   return Response.json({ url: request.url, method: request.method })
 }
 
@@ -28,6 +31,19 @@ async function stall(request: Request): Promise<Response> {
     brokenBodies++
   })
   return new Response()
+}
+
+/** Says one word, and nothing more for as long as somebody listens. */
+function stream(): Response {
+  return new Response(
+    new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode('here')),
+      cancel: () => {
+        lostListeners++
+      },
+    }),
+    { headers: { 'content-type': 'text/event-stream' } },
+  )
 }
 
 export default { fetch }
