@@ -1,4 +1,4 @@
--- Monitoring: what administrators look at. Reads only.
+-- Monitoring: what administrators look at, reads only, and what clients follow.
 -- Needs: all capabilities before it.
 -- Exposes: monitor_imports, monitor_jobs, monitor_queue, monitor_workers, admin_import_sessions_monitor.
 --
@@ -202,6 +202,39 @@ left join lateral (
 comment on view public.admin_import_sessions_monitor is
   'People''s import sessions: whose (null: their account is gone), how far the last job is, what became of the rows, and how long nobody '
   'was there. One row a session.';
+
+-- Realtime ----------------------------------------------------------------------------------------
+
+-- Adds what clients follow to the platform's publication, where there is one and it lacks them. Realtime shows a
+-- subscriber the rows and columns that they may select; the list of columns keeps claims from other subscribers, too.
+create function private.publish_changes()
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+begin
+  for v_table in
+    select
+      t.name,
+      (
+        select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+        from pg_attribute as a
+        where a.attrelid = t.name and a.attnum > 0 and not a.attisdropped
+          and has_column_privilege('authenticated', a.attrelid, a.attnum, 'select')
+      ) as columns
+    from unnest('{public.sync_progress, public.scheduled_jobs, public.import_batches}'::regclass[]) as t (name)
+    join pg_publication as p on p.pubname = 'supabase_realtime' and not p.puballtables
+    where not exists (select from pg_publication_rel as r where r.prpubid = p.oid and r.prrelid = t.name)
+  loop
+    execute format('alter publication supabase_realtime add table %s (%s)', v_table.name, v_table.columns);
+  end loop;
+end;
+$$;
+
+select private.publish_changes();
 
 revoke all on
   public.monitor_imports, public.monitor_jobs, public.monitor_queue, public.monitor_workers, public.admin_import_sessions_monitor
