@@ -81,9 +81,14 @@ set enable_nestloop = on
 set enable_hashjoin = off
 set enable_seqscan = off
 as $$
-  select r.row_number, r.cells, c.record_row
+  select c.row_number, r.cells, c.record_row
   from private.chunk_rows(p_staged_on, p_batch_id, p_from_row, p_to_row) as c
-  join private.import_rows as r on r.staged_on = p_staged_on and r.batch_id = p_batch_id and r.row_number = c.row_number
+  cross join lateral ( -- fenced: a batch that is new to the statistics would lead the join, as if it had one row
+    select r.cells
+    from private.import_rows as r
+    where r.staged_on = p_staged_on and r.batch_id = p_batch_id and r.row_number = c.row_number
+    offset 0
+  ) as r
   where not exists (
     select from private.import_issues as i
     where i.staged_on = p_staged_on and i.batch_id = p_batch_id and i.row_number = c.row_number
