@@ -3,7 +3,8 @@
 -- Exposes: customers, contacts, products, warehouse_locations, inventory_levels, and the datasets of those names.
 --
 -- References between business tables name the organization too, so that nobody can point at another's
--- record; hence the unique (org_id, id).
+-- record; hence the unique (id, org_id). One index alone begins with the organization, that of the key: a
+-- second would be taken for it as long as an organization is new to the statistics.
 
 create table public.customers (
   id           uuid primary key default gen_random_uuid(),
@@ -25,7 +26,7 @@ create table public.customers (
   updated_at   timestamptz not null default now(),
 
   constraint customers_org_id_external_id_key unique (org_id, external_id),
-  constraint customers_org_id_id_key unique (org_id, id),
+  constraint customers_id_org_id_key unique (id, org_id),
   constraint customers_external_id_check check (length(external_id) <= 100),
   constraint customers_name_check check (length(name) <= 200),
   constraint customers_country_check check (country ~ '^[A-Z]{2}$'),
@@ -63,7 +64,7 @@ create table public.contacts (
 alter table public.contacts enable row level security;
 comment on table public.contacts is 'Whom one talks to at a customer.';
 comment on column public.contacts.external_id is 'The contact''s number in the organization''s own books: the key of imports.';
-create index contacts_customer_id_idx on public.contacts (org_id, customer_id);
+create index contacts_customer_id_idx on public.contacts (customer_id, org_id);
 
 create table public.products (
   id          uuid primary key default gen_random_uuid(),
@@ -81,8 +82,8 @@ create table public.products (
   updated_at  timestamptz not null default now(),
 
   constraint products_org_id_sku_key unique (org_id, sku),
-  constraint products_org_id_id_key unique (org_id, id),
-  constraint products_org_id_barcode_key unique (org_id, barcode),
+  constraint products_id_org_id_key unique (id, org_id),
+  constraint products_barcode_org_id_key unique (barcode, org_id),
   constraint products_sku_check check (length(sku) <= 100),
   constraint products_name_check check (length(name) <= 200),
   constraint products_barcode_check check (length(barcode) <= 100),
@@ -112,7 +113,7 @@ create table public.warehouse_locations (
   updated_at  timestamptz not null default now(),
 
   constraint warehouse_locations_org_id_code_key unique (org_id, code),
-  constraint warehouse_locations_org_id_id_key unique (org_id, id),
+  constraint warehouse_locations_id_org_id_key unique (id, org_id),
   constraint warehouse_locations_code_check check (length(code) <= 50),
   constraint warehouse_locations_name_check check (length(name) <= 200),
   constraint warehouse_locations_kind_check check (kind in ('warehouse', 'store', 'depot', 'transit')),
@@ -150,7 +151,7 @@ alter table public.inventory_levels enable row level security;
 comment on table public.inventory_levels is 'How much of a product there is at a location. Product and location are the key of imports.';
 comment on column public.inventory_levels.quantity is 'On hand; below zero where more was taken than had been booked in.';
 comment on column public.inventory_levels.available is 'On hand and not reserved. Computed.';
-create index inventory_levels_location_id_idx on public.inventory_levels (org_id, location_id);
+create index inventory_levels_location_id_idx on public.inventory_levels (location_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.customers

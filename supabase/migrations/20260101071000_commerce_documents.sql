@@ -22,7 +22,7 @@ create table public.orders (
   updated_at         timestamptz not null default now(),
 
   constraint orders_org_id_order_number_key unique (org_id, order_number),
-  constraint orders_org_id_id_key unique (org_id, id),
+  constraint orders_id_org_id_key unique (id, org_id),
   constraint orders_customer_id_fkey
     foreign key (org_id, customer_id) references public.customers (org_id, id) on delete restrict,
   constraint orders_order_number_check check (length(order_number) <= 100),
@@ -38,7 +38,7 @@ comment on column public.orders.order_number is 'The order''s number: the key of
 comment on column public.orders.requested_on is 'The day on which the customer wants it.';
 comment on column public.orders.currency is 'ISO 4217, upper case; of the lines too.';
 comment on column public.orders.customer_reference is 'The customer''s own number of the order.';
-create index orders_customer_id_idx on public.orders (org_id, customer_id);
+create index orders_customer_id_idx on public.orders (customer_id, org_id);
 
 create table public.order_lines (
   id               uuid primary key default gen_random_uuid(),
@@ -68,7 +68,7 @@ alter table public.order_lines enable row level security;
 comment on table public.order_lines is 'The lines of orders.';
 comment on column public.order_lines.line_number is 'Counts within the order; with the order''s number the key of imports.';
 comment on column public.order_lines.line_total is 'Quantity times price, less the discount. Computed.';
-create index order_lines_product_id_idx on public.order_lines (org_id, product_id);
+create index order_lines_product_id_idx on public.order_lines (product_id, org_id);
 
 create table public.invoices (
   id             uuid primary key default gen_random_uuid(),
@@ -85,7 +85,7 @@ create table public.invoices (
   updated_at     timestamptz not null default now(),
 
   constraint invoices_org_id_invoice_number_key unique (org_id, invoice_number),
-  constraint invoices_org_id_id_key unique (org_id, id),
+  constraint invoices_id_org_id_key unique (id, org_id),
   constraint invoices_customer_id_fkey
     foreign key (org_id, customer_id) references public.customers (org_id, id) on delete restrict,
   constraint invoices_order_id_fkey
@@ -100,8 +100,8 @@ comment on table public.invoices is 'What a customer is to pay. The lines are in
 comment on column public.invoices.invoice_number is 'The invoice''s number: the key of imports.';
 comment on column public.invoices.order_id is 'The order that it is for, where it is for one.';
 comment on column public.invoices.currency is 'ISO 4217, upper case; of the lines too.';
-create index invoices_customer_id_idx on public.invoices (org_id, customer_id);
-create index invoices_order_id_idx on public.invoices (org_id, order_id);
+create index invoices_customer_id_idx on public.invoices (customer_id, org_id);
+create index invoices_order_id_idx on public.invoices (order_id, org_id);
 
 create table public.invoice_lines (
   id          uuid primary key default gen_random_uuid(),
@@ -137,7 +137,7 @@ comment on column public.invoice_lines.description is 'What it is for; needed wh
 comment on column public.invoice_lines.unit_price is 'Before tax; below zero for what is taken off.';
 comment on column public.invoice_lines.line_total is 'Quantity times price, before tax. Computed.';
 comment on column public.invoice_lines.tax_amount is 'The tax on it. Computed.';
-create index invoice_lines_product_id_idx on public.invoice_lines (org_id, product_id);
+create index invoice_lines_product_id_idx on public.invoice_lines (product_id, org_id);
 
 create table public.payments (
   id             uuid primary key default gen_random_uuid(),
@@ -172,8 +172,8 @@ comment on column public.payments.payment_number is 'The payment''s number in th
 comment on column public.payments.invoice_id is 'An invoice or an order is needed, or both.';
 comment on column public.payments.amount is 'Below zero for what was paid back.';
 comment on column public.payments.currency is 'ISO 4217, upper case.';
-create index payments_invoice_id_idx on public.payments (org_id, invoice_id);
-create index payments_order_id_idx on public.payments (org_id, order_id);
+create index payments_invoice_id_idx on public.payments (invoice_id, org_id);
+create index payments_order_id_idx on public.payments (order_id, org_id);
 
 create table public.delivery_routes (
   id                uuid primary key default gen_random_uuid(),
@@ -189,7 +189,7 @@ create table public.delivery_routes (
   updated_at        timestamptz not null default now(),
 
   constraint delivery_routes_org_id_route_number_key unique (org_id, route_number),
-  constraint delivery_routes_org_id_id_key unique (org_id, id),
+  constraint delivery_routes_id_org_id_key unique (id, org_id),
   constraint delivery_routes_start_location_id_fkey
     foreign key (org_id, start_location_id) references public.warehouse_locations (org_id, id) on delete restrict,
   constraint delivery_routes_route_number_check check (length(route_number) <= 100),
@@ -201,7 +201,7 @@ alter table public.delivery_routes enable row level security;
 comment on table public.delivery_routes is 'A vehicle''s way to customers on a day. The stops are in delivery_stops.';
 comment on column public.delivery_routes.route_number is 'The route''s number: the key of imports.';
 comment on column public.delivery_routes.departs_at is 'Time of day where the route starts, as the times of its stops.';
-create index delivery_routes_start_location_id_idx on public.delivery_routes (org_id, start_location_id);
+create index delivery_routes_start_location_id_idx on public.delivery_routes (start_location_id, org_id);
 
 create table public.delivery_stops (
   id            uuid primary key default gen_random_uuid(),
@@ -231,7 +231,7 @@ comment on table public.delivery_stops is 'The stops of delivery routes, each at
 comment on column public.delivery_stops.stop_number is 'Counts within the route; with the route''s number the key of imports.';
 comment on column public.delivery_stops.arrives_from is 'When the customer expects it, from this time of day until arrives_until.';
 comment on column public.delivery_stops.outcome is 'What came of it; nothing as long as nobody has been there.';
-create index delivery_stops_customer_id_idx on public.delivery_stops (org_id, customer_id);
+create index delivery_stops_customer_id_idx on public.delivery_stops (customer_id, org_id);
 
 -- References restrict, which costs a deletion half of what no action does; so an organization takes its
 -- data along in the order of the references, not in that in which its cascades happen to run.

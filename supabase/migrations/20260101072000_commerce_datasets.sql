@@ -5,8 +5,12 @@
 
 -- Several rows of a file make one record with lines. These functions write whole records, with the rights
 -- of whoever imports them, and nothing that is as it was. They are called for new records and for those
--- that exist apart, and the latter are locked. That the rows of a record agree on the record's own
+-- that exist apart, and the latter are locked. New ones match nothing, so that one which somebody else
+-- inserts meanwhile is refused by the unique key. That the rows of a record agree on the record's own
 -- columns, where they fill them, has been seen to: any of their values will do.
+--
+-- An organization that is new to the statistics looks as if it had one row. So the rows of the file must
+-- lead the joins: an outer join, which a merge is that may insert, and lateral behind a fence.
 
 create type private.order_row as (
   order_number       text,
@@ -34,52 +38,59 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if p_mode = 'delete' then
-    delete from public.orders as t
-    where t.org_id = p_org_id and t.order_number in (select r.order_number from unnest(p_rows) as r);
-    return;
-  end if;
-
-  if p_mode = 'insert' then
-    insert into public.orders (
+  merge into public.orders as t
+  using (
+    select
+      r.order_number,
+      any_value(r.customer_id) as customer_id,
+      any_value(r.ordered_on) as ordered_on,
+      any_value(r.requested_on) as requested_on,
+      any_value(r.status) as status,
+      any_value(r.currency) as currency,
+      any_value(r.shipping_cost) as shipping_cost,
+      any_value(r.customer_reference) as customer_reference,
+      any_value(r.notes) as notes
+    from unnest(p_rows) as r
+    group by r.order_number
+    order by r.order_number
+    offset 0
+  ) as s
+  on p_mode <> 'insert' and t.org_id = p_org_id and t.order_number = s.order_number
+  when matched and p_mode = 'delete' then
+    delete
+  when matched and row(
+      t.customer_id, t.ordered_on, t.requested_on, t.status, t.currency, t.shipping_cost,
+      t.customer_reference, t.notes
+    ) is distinct from row(
+      coalesce(s.customer_id, t.customer_id), coalesce(s.ordered_on, t.ordered_on),
+      coalesce(s.requested_on, case when 'requested_on' <> all (p_clear) then t.requested_on end),
+      coalesce(s.status, t.status), coalesce(s.currency, t.currency),
+      coalesce(s.shipping_cost, case when 'shipping_cost' <> all (p_clear) then t.shipping_cost end),
+      coalesce(s.customer_reference, case when 'customer_reference' <> all (p_clear) then t.customer_reference end),
+      coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    ) then
+    update set (
+      customer_id, ordered_on, requested_on, status, currency, shipping_cost, customer_reference, notes
+    ) = row(
+      coalesce(s.customer_id, t.customer_id), coalesce(s.ordered_on, t.ordered_on),
+      coalesce(s.requested_on, case when 'requested_on' <> all (p_clear) then t.requested_on end),
+      coalesce(s.status, t.status), coalesce(s.currency, t.currency),
+      coalesce(s.shipping_cost, case when 'shipping_cost' <> all (p_clear) then t.shipping_cost end),
+      coalesce(s.customer_reference, case when 'customer_reference' <> all (p_clear) then t.customer_reference end),
+      coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    )
+  when not matched and p_mode = 'insert' then
+    insert (
       org_id, order_number, customer_id, ordered_on, requested_on, status, currency, shipping_cost,
       customer_reference, notes
     )
-    select
-      p_org_id, r.order_number, any_value(r.customer_id), any_value(r.ordered_on), any_value(r.requested_on),
-      coalesce(any_value(r.status), 'open'), any_value(r.currency), any_value(r.shipping_cost),
-      any_value(r.customer_reference), any_value(r.notes)
-    from unnest(p_rows) as r
-    group by r.order_number
-    order by r.order_number;
-  else
-    update public.orders as t
-    set
-      customer_id = s.customer_id, ordered_on = s.ordered_on, requested_on = s.requested_on,
-      status = s.status, currency = s.currency, shipping_cost = s.shipping_cost,
-      customer_reference = s.customer_reference, notes = s.notes
-    from (
-      select
-        o.id,
-        coalesce(any_value(r.customer_id), o.customer_id) as customer_id,
-        coalesce(any_value(r.ordered_on), o.ordered_on) as ordered_on,
-        coalesce(any_value(r.requested_on), case when 'requested_on' <> all (p_clear) then o.requested_on end) as requested_on,
-        coalesce(any_value(r.status), o.status) as status,
-        coalesce(any_value(r.currency), o.currency) as currency,
-        coalesce(any_value(r.shipping_cost), case when 'shipping_cost' <> all (p_clear) then o.shipping_cost end) as shipping_cost,
-        coalesce(any_value(r.customer_reference), case when 'customer_reference' <> all (p_clear) then o.customer_reference end) as customer_reference,
-        coalesce(any_value(r.notes), case when 'notes' <> all (p_clear) then o.notes end) as notes
-      from unnest(p_rows) as r
-      join public.orders as o on o.org_id = p_org_id and o.order_number = r.order_number
-      group by o.id
-    ) as s
-    where t.id = s.id and row(
-        t.customer_id, t.ordered_on, t.requested_on, t.status, t.currency, t.shipping_cost,
-        t.customer_reference, t.notes
-      ) is distinct from row(
-        s.customer_id, s.ordered_on, s.requested_on, s.status, s.currency, s.shipping_cost,
-        s.customer_reference, s.notes
-      );
+    values (
+      p_org_id, s.order_number, s.customer_id, s.ordered_on, s.requested_on, coalesce(s.status, 'open'),
+      s.currency, s.shipping_cost, s.customer_reference, s.notes
+    );
+
+  if p_mode = 'delete' then
+    return;
   end if;
 
   merge into public.order_lines as t
@@ -88,7 +99,9 @@ begin
       o.id as order_id,
       r.line_number, r.product_id, r.quantity, r.unit_price, r.discount_percent
     from unnest(p_rows) as r
-    join public.orders as o on o.org_id = p_org_id and o.order_number = r.order_number
+    cross join lateral (
+      select p.id from public.orders as p where p.org_id = p_org_id and p.order_number = r.order_number offset 0
+    ) as o
     order by r.order_number, r.line_number
     offset 0
   ) as s
@@ -143,46 +156,54 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if p_mode = 'delete' then
-    delete from public.invoices as t
-    where t.org_id = p_org_id and t.invoice_number in (select r.invoice_number from unnest(p_rows) as r);
-    return;
-  end if;
-
-  if p_mode = 'insert' then
-    insert into public.invoices (
-      org_id, invoice_number, customer_id, order_id, issued_on, due_on, status, currency, notes
-    )
+  merge into public.invoices as t
+  using (
     select
-      p_org_id, r.invoice_number, any_value(r.customer_id), any_value(r.order_id), any_value(r.issued_on),
-      any_value(r.due_on), coalesce(any_value(r.status), 'open'), any_value(r.currency), any_value(r.notes)
+      r.invoice_number,
+      any_value(r.customer_id) as customer_id,
+      any_value(r.order_id) as order_id,
+      any_value(r.issued_on) as issued_on,
+      any_value(r.due_on) as due_on,
+      any_value(r.status) as status,
+      any_value(r.currency) as currency,
+      any_value(r.notes) as notes
     from unnest(p_rows) as r
     group by r.invoice_number
-    order by r.invoice_number;
-  else
-    update public.invoices as t
-    set
-      customer_id = s.customer_id, order_id = s.order_id, issued_on = s.issued_on, due_on = s.due_on,
-      status = s.status, currency = s.currency, notes = s.notes
-    from (
-      select
-        i.id,
-        coalesce(any_value(r.customer_id), i.customer_id) as customer_id,
-        coalesce(any_value(r.order_id), case when 'order_id' <> all (p_clear) then i.order_id end) as order_id,
-        coalesce(any_value(r.issued_on), i.issued_on) as issued_on,
-        coalesce(any_value(r.due_on), case when 'due_on' <> all (p_clear) then i.due_on end) as due_on,
-        coalesce(any_value(r.status), i.status) as status,
-        coalesce(any_value(r.currency), i.currency) as currency,
-        coalesce(any_value(r.notes), case when 'notes' <> all (p_clear) then i.notes end) as notes
-      from unnest(p_rows) as r
-      join public.invoices as i on i.org_id = p_org_id and i.invoice_number = r.invoice_number
-      group by i.id
-    ) as s
-    where t.id = s.id and row(
-        t.customer_id, t.order_id, t.issued_on, t.due_on, t.status, t.currency, t.notes
-      ) is distinct from row(
-        s.customer_id, s.order_id, s.issued_on, s.due_on, s.status, s.currency, s.notes
-      );
+    order by r.invoice_number
+    offset 0
+  ) as s
+  on p_mode <> 'insert' and t.org_id = p_org_id and t.invoice_number = s.invoice_number
+  when matched and p_mode = 'delete' then
+    delete
+  when matched and row(
+      t.customer_id, t.order_id, t.issued_on, t.due_on, t.status, t.currency, t.notes
+    ) is distinct from row(
+      coalesce(s.customer_id, t.customer_id),
+      coalesce(s.order_id, case when 'order_id' <> all (p_clear) then t.order_id end),
+      coalesce(s.issued_on, t.issued_on),
+      coalesce(s.due_on, case when 'due_on' <> all (p_clear) then t.due_on end), coalesce(s.status, t.status),
+      coalesce(s.currency, t.currency), coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    ) then
+    update set (
+      customer_id, order_id, issued_on, due_on, status, currency, notes
+    ) = row(
+      coalesce(s.customer_id, t.customer_id),
+      coalesce(s.order_id, case when 'order_id' <> all (p_clear) then t.order_id end),
+      coalesce(s.issued_on, t.issued_on),
+      coalesce(s.due_on, case when 'due_on' <> all (p_clear) then t.due_on end), coalesce(s.status, t.status),
+      coalesce(s.currency, t.currency), coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    )
+  when not matched and p_mode = 'insert' then
+    insert (
+      org_id, invoice_number, customer_id, order_id, issued_on, due_on, status, currency, notes
+    )
+    values (
+      p_org_id, s.invoice_number, s.customer_id, s.order_id, s.issued_on, s.due_on,
+      coalesce(s.status, 'open'), s.currency, s.notes
+    );
+
+  if p_mode = 'delete' then
+    return;
   end if;
 
   merge into public.invoice_lines as t
@@ -191,7 +212,9 @@ begin
       i.id as invoice_id,
       r.line_number, r.product_id, r.description, r.quantity, r.unit_price, r.tax_percent
     from unnest(p_rows) as r
-    join public.invoices as i on i.org_id = p_org_id and i.invoice_number = r.invoice_number
+    cross join lateral (
+      select p.id from public.invoices as p where p.org_id = p_org_id and p.invoice_number = r.invoice_number offset 0
+    ) as i
     order by r.invoice_number, r.line_number
     offset 0
   ) as s
@@ -248,46 +271,53 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if p_mode = 'delete' then
-    delete from public.delivery_routes as t
-    where t.org_id = p_org_id and t.route_number in (select r.route_number from unnest(p_rows) as r);
-    return;
-  end if;
-
-  if p_mode = 'insert' then
-    insert into public.delivery_routes (
-      org_id, route_number, start_location_id, scheduled_on, departs_at, driver, vehicle, status
-    )
+  merge into public.delivery_routes as t
+  using (
     select
-      p_org_id, r.route_number, any_value(r.start_location_id), any_value(r.scheduled_on),
-      any_value(r.departs_at), any_value(r.driver), any_value(r.vehicle),
-      coalesce(any_value(r.status), 'planned')
+      r.route_number,
+      any_value(r.start_location_id) as start_location_id,
+      any_value(r.scheduled_on) as scheduled_on,
+      any_value(r.departs_at) as departs_at,
+      any_value(r.driver) as driver,
+      any_value(r.vehicle) as vehicle,
+      any_value(r.status) as status
     from unnest(p_rows) as r
     group by r.route_number
-    order by r.route_number;
-  else
-    update public.delivery_routes as t
-    set
-      start_location_id = s.start_location_id, scheduled_on = s.scheduled_on, departs_at = s.departs_at,
-      driver = s.driver, vehicle = s.vehicle, status = s.status
-    from (
-      select
-        d.id,
-        coalesce(any_value(r.start_location_id), d.start_location_id) as start_location_id,
-        coalesce(any_value(r.scheduled_on), d.scheduled_on) as scheduled_on,
-        coalesce(any_value(r.departs_at), case when 'departs_at' <> all (p_clear) then d.departs_at end) as departs_at,
-        coalesce(any_value(r.driver), case when 'driver' <> all (p_clear) then d.driver end) as driver,
-        coalesce(any_value(r.vehicle), case when 'vehicle' <> all (p_clear) then d.vehicle end) as vehicle,
-        coalesce(any_value(r.status), d.status) as status
-      from unnest(p_rows) as r
-      join public.delivery_routes as d on d.org_id = p_org_id and d.route_number = r.route_number
-      group by d.id
-    ) as s
-    where t.id = s.id and row(
-        t.start_location_id, t.scheduled_on, t.departs_at, t.driver, t.vehicle, t.status
-      ) is distinct from row(
-        s.start_location_id, s.scheduled_on, s.departs_at, s.driver, s.vehicle, s.status
-      );
+    order by r.route_number
+    offset 0
+  ) as s
+  on p_mode <> 'insert' and t.org_id = p_org_id and t.route_number = s.route_number
+  when matched and p_mode = 'delete' then
+    delete
+  when matched and row(
+      t.start_location_id, t.scheduled_on, t.departs_at, t.driver, t.vehicle, t.status
+    ) is distinct from row(
+      coalesce(s.start_location_id, t.start_location_id), coalesce(s.scheduled_on, t.scheduled_on),
+      coalesce(s.departs_at, case when 'departs_at' <> all (p_clear) then t.departs_at end),
+      coalesce(s.driver, case when 'driver' <> all (p_clear) then t.driver end),
+      coalesce(s.vehicle, case when 'vehicle' <> all (p_clear) then t.vehicle end),
+      coalesce(s.status, t.status)
+    ) then
+    update set (
+      start_location_id, scheduled_on, departs_at, driver, vehicle, status
+    ) = row(
+      coalesce(s.start_location_id, t.start_location_id), coalesce(s.scheduled_on, t.scheduled_on),
+      coalesce(s.departs_at, case when 'departs_at' <> all (p_clear) then t.departs_at end),
+      coalesce(s.driver, case when 'driver' <> all (p_clear) then t.driver end),
+      coalesce(s.vehicle, case when 'vehicle' <> all (p_clear) then t.vehicle end),
+      coalesce(s.status, t.status)
+    )
+  when not matched and p_mode = 'insert' then
+    insert (
+      org_id, route_number, start_location_id, scheduled_on, departs_at, driver, vehicle, status
+    )
+    values (
+      p_org_id, s.route_number, s.start_location_id, s.scheduled_on, s.departs_at, s.driver, s.vehicle,
+      coalesce(s.status, 'planned')
+    );
+
+  if p_mode = 'delete' then
+    return;
   end if;
 
   merge into public.delivery_stops as t
@@ -296,7 +326,9 @@ begin
       d.id as route_id,
       r.stop_number, r.customer_id, r.arrives_from, r.arrives_until, r.outcome, r.instructions
     from unnest(p_rows) as r
-    join public.delivery_routes as d on d.org_id = p_org_id and d.route_number = r.route_number
+    cross join lateral (
+      select p.id from public.delivery_routes as p where p.org_id = p_org_id and p.route_number = r.route_number offset 0
+    ) as d
     order by r.route_number, r.stop_number
     offset 0
   ) as s

@@ -191,7 +191,7 @@ select throws_ok(
 select throws_ok(
   $$ select private.apply_orders(tests.org_id('acme'), 'update', '{}', array[row('O1', 1, null,
     null, null, null, 'USD', null, null, null, null, 7, 1, null)::private.order_row]) $$,
-  '42501', 'target row violates row-level security policy (USING expression) for table "order_lines"', 'change one');
+  '42501', 'target row violates row-level security policy (USING expression) for table "orders"', 'change one');
 select tests.act_as('ben');
 select lives_ok(
   $$ select private.apply_orders(tests.org_id('acme'), 'update', '{}', array[row('O1', 1, null,

@@ -1,6 +1,6 @@
 -- The business tables: viewers read, members write, admins delete; no organization reaches into another.
 begin;
-select plan(234);
+select plan(235);
 select tests.set_up_actors();
 
 -- How a record of each kind is made: %1$s numbers them, {orders} is the organization's first order.
@@ -143,6 +143,10 @@ select is_empty(
      where c.contype = 'f' and c.confrelid <> 'public.organization'::regclass and not (cardinality(c.conkey) = 2
        and c.conkey[1] = (select a.attnum from pg_attribute as a where a.attrelid = c.conrelid and a.attname = 'org_id')) $$,
   'references between business tables name the organization');
+select is_empty(
+  $$ select i.indrelid::regclass from pg_index as i join tests.tables as t on i.indrelid = ('public.' || t.name)::regclass
+     join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] and a.attname = 'org_id'
+     group by i.indrelid having count(*) > 1 $$, 'one index begins with the organization, that of the key');
 select tests.act_as('max');
 select throws_ok(tests.insertion('acme', f."table", 3, f.referenced), '23503',
   format('insert or update on table "%s" violates foreign key constraint "%s"', f."table", f.name),
@@ -228,7 +232,7 @@ select throws_ok(
 from violations as v;
 select throws_ok(
   $$ update public.products set barcode = '1' where org_id = tests.org_id('acme') $$, '23505',
-  'duplicate key value violates unique constraint "products_org_id_barcode_key"', 'a barcode is one product''s');
+  'duplicate key value violates unique constraint "products_barcode_org_id_key"', 'a barcode is one product''s');
 update public.order_lines set quantity = 3, unit_price = 9.99, discount_percent = 10 where line_number = 1;
 update public.invoice_lines set quantity = 3, unit_price = 9.99, tax_percent = 7 where line_number = 1;
 update public.inventory_levels set quantity = 5, reserved = 7;
