@@ -8,8 +8,8 @@ import type { Row } from './records.ts'
 import { encodingIssues, fitCells, type RowIssue } from './row-issues.ts'
 import type { Upload } from './upload.ts'
 
-/** Lines are sent in blocks of about this many characters. */
-const blockLength = 128 * 1024
+/** Lines are sent in blocks of about this many characters. Larger ones live longer: they are no young objects to V8. */
+const blockLength = 32 * 1024
 /** So many issues are kept before they are written between two blocks of rows. */
 const maxBufferedIssues = 5_000
 const sampleRows = 20
