@@ -86,6 +86,28 @@ select cron.schedule_in_database('maintenance.create_partitions', '7 * * * *', '
 
 select cron.schedule_in_database('maintenance.purge_expired', '37 * * * *', 'select private.purge_expired()', 'postgres', null, true);
 
+-- cluster/publications.sql
+
+alter publication "supabase_realtime"
+  add table "public"."import_batches"
+  ("byte_size", "columns", "content_hash", "corrects", "created_at", "dataset", "depends_on", "duplicate_of", "error", "file_name", "finished_at", "format", "id",
+  "idempotency_key",
+  "initiated_by",
+  "invalid_count",
+  "issue_counts",
+  "mapping",
+  "mode", "options", "org_id", "row_count", "sample", "set_id", "skipped_count", "source", "staged_at", "staged_on", "status", "suggested_mapping", "template_id", "validated_at");
+
+alter publication "supabase_realtime"
+  add table "public"."scheduled_jobs"
+  ("actor", "batch_id", "cancel_requested_at", "created_at", "created_by", "done_count", "entity_type", "error", "failed_count", "finished_at", "id", "idempotency_key", "job_type",
+  "org_id", "params", "phase", "priority", "result", "run_as", "run_at", "started_at", "status", "total_count");
+
+alter publication "supabase_realtime"
+  add table "public"."sync_progress"
+  ("completed_at", "current_item", "elapsed_seconds", "entity_type", "eta_seconds", "failed_count", "id", "org_id", "processed_count", "source_system", "speed_items_per_min",
+  "started_at", "status", "sync_id", "total_items", "updated_at");
+
 -- schemas/auth/tables/users.sql
 
 create trigger _500_copy_email
@@ -289,46 +311,54 @@ create or replace function private.apply_invoices (
   set search_path to ''
   AS $function$
 begin
-  if p_mode = 'delete' then
-    delete from public.invoices as t
-    where t.org_id = p_org_id and t.invoice_number in (select r.invoice_number from unnest(p_rows) as r);
-    return;
-  end if;
-
-  if p_mode = 'insert' then
-    insert into public.invoices (
-      org_id, invoice_number, customer_id, order_id, issued_on, due_on, status, currency, notes
-    )
+  merge into public.invoices as t
+  using (
     select
-      p_org_id, r.invoice_number, any_value(r.customer_id), any_value(r.order_id), any_value(r.issued_on),
-      any_value(r.due_on), coalesce(any_value(r.status), 'open'), any_value(r.currency), any_value(r.notes)
+      r.invoice_number,
+      any_value(r.customer_id) as customer_id,
+      any_value(r.order_id) as order_id,
+      any_value(r.issued_on) as issued_on,
+      any_value(r.due_on) as due_on,
+      any_value(r.status) as status,
+      any_value(r.currency) as currency,
+      any_value(r.notes) as notes
     from unnest(p_rows) as r
     group by r.invoice_number
-    order by r.invoice_number;
-  else
-    update public.invoices as t
-    set
-      customer_id = s.customer_id, order_id = s.order_id, issued_on = s.issued_on, due_on = s.due_on,
-      status = s.status, currency = s.currency, notes = s.notes
-    from (
-      select
-        i.id,
-        coalesce(any_value(r.customer_id), i.customer_id) as customer_id,
-        coalesce(any_value(r.order_id), case when 'order_id' <> all (p_clear) then i.order_id end) as order_id,
-        coalesce(any_value(r.issued_on), i.issued_on) as issued_on,
-        coalesce(any_value(r.due_on), case when 'due_on' <> all (p_clear) then i.due_on end) as due_on,
-        coalesce(any_value(r.status), i.status) as status,
-        coalesce(any_value(r.currency), i.currency) as currency,
-        coalesce(any_value(r.notes), case when 'notes' <> all (p_clear) then i.notes end) as notes
-      from unnest(p_rows) as r
-      join public.invoices as i on i.org_id = p_org_id and i.invoice_number = r.invoice_number
-      group by i.id
-    ) as s
-    where t.id = s.id and row(
-        t.customer_id, t.order_id, t.issued_on, t.due_on, t.status, t.currency, t.notes
-      ) is distinct from row(
-        s.customer_id, s.order_id, s.issued_on, s.due_on, s.status, s.currency, s.notes
-      );
+    order by r.invoice_number
+    offset 0
+  ) as s
+  on p_mode <> 'insert' and t.org_id = p_org_id and t.invoice_number = s.invoice_number
+  when matched and p_mode = 'delete' then
+    delete
+  when matched and row(
+      t.customer_id, t.order_id, t.issued_on, t.due_on, t.status, t.currency, t.notes
+    ) is distinct from row(
+      coalesce(s.customer_id, t.customer_id),
+      coalesce(s.order_id, case when 'order_id' <> all (p_clear) then t.order_id end),
+      coalesce(s.issued_on, t.issued_on),
+      coalesce(s.due_on, case when 'due_on' <> all (p_clear) then t.due_on end), coalesce(s.status, t.status),
+      coalesce(s.currency, t.currency), coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    ) then
+    update set (
+      customer_id, order_id, issued_on, due_on, status, currency, notes
+    ) = row(
+      coalesce(s.customer_id, t.customer_id),
+      coalesce(s.order_id, case when 'order_id' <> all (p_clear) then t.order_id end),
+      coalesce(s.issued_on, t.issued_on),
+      coalesce(s.due_on, case when 'due_on' <> all (p_clear) then t.due_on end), coalesce(s.status, t.status),
+      coalesce(s.currency, t.currency), coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    )
+  when not matched and p_mode = 'insert' then
+    insert (
+      org_id, invoice_number, customer_id, order_id, issued_on, due_on, status, currency, notes
+    )
+    values (
+      p_org_id, s.invoice_number, s.customer_id, s.order_id, s.issued_on, s.due_on,
+      coalesce(s.status, 'open'), s.currency, s.notes
+    );
+
+  if p_mode = 'delete' then
+    return;
   end if;
 
   merge into public.invoice_lines as t
@@ -337,7 +367,9 @@ begin
       i.id as invoice_id,
       r.line_number, r.product_id, r.description, r.quantity, r.unit_price, r.tax_percent
     from unnest(p_rows) as r
-    join public.invoices as i on i.org_id = p_org_id and i.invoice_number = r.invoice_number
+    cross join lateral (
+      select p.id from public.invoices as p where p.org_id = p_org_id and p.invoice_number = r.invoice_number offset 0
+    ) as i
     order by r.invoice_number, r.line_number
     offset 0
   ) as s
@@ -386,52 +418,59 @@ create or replace function private.apply_orders (
   set search_path to ''
   AS $function$
 begin
-  if p_mode = 'delete' then
-    delete from public.orders as t
-    where t.org_id = p_org_id and t.order_number in (select r.order_number from unnest(p_rows) as r);
-    return;
-  end if;
-
-  if p_mode = 'insert' then
-    insert into public.orders (
+  merge into public.orders as t
+  using (
+    select
+      r.order_number,
+      any_value(r.customer_id) as customer_id,
+      any_value(r.ordered_on) as ordered_on,
+      any_value(r.requested_on) as requested_on,
+      any_value(r.status) as status,
+      any_value(r.currency) as currency,
+      any_value(r.shipping_cost) as shipping_cost,
+      any_value(r.customer_reference) as customer_reference,
+      any_value(r.notes) as notes
+    from unnest(p_rows) as r
+    group by r.order_number
+    order by r.order_number
+    offset 0
+  ) as s
+  on p_mode <> 'insert' and t.org_id = p_org_id and t.order_number = s.order_number
+  when matched and p_mode = 'delete' then
+    delete
+  when matched and row(
+      t.customer_id, t.ordered_on, t.requested_on, t.status, t.currency, t.shipping_cost,
+      t.customer_reference, t.notes
+    ) is distinct from row(
+      coalesce(s.customer_id, t.customer_id), coalesce(s.ordered_on, t.ordered_on),
+      coalesce(s.requested_on, case when 'requested_on' <> all (p_clear) then t.requested_on end),
+      coalesce(s.status, t.status), coalesce(s.currency, t.currency),
+      coalesce(s.shipping_cost, case when 'shipping_cost' <> all (p_clear) then t.shipping_cost end),
+      coalesce(s.customer_reference, case when 'customer_reference' <> all (p_clear) then t.customer_reference end),
+      coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    ) then
+    update set (
+      customer_id, ordered_on, requested_on, status, currency, shipping_cost, customer_reference, notes
+    ) = row(
+      coalesce(s.customer_id, t.customer_id), coalesce(s.ordered_on, t.ordered_on),
+      coalesce(s.requested_on, case when 'requested_on' <> all (p_clear) then t.requested_on end),
+      coalesce(s.status, t.status), coalesce(s.currency, t.currency),
+      coalesce(s.shipping_cost, case when 'shipping_cost' <> all (p_clear) then t.shipping_cost end),
+      coalesce(s.customer_reference, case when 'customer_reference' <> all (p_clear) then t.customer_reference end),
+      coalesce(s.notes, case when 'notes' <> all (p_clear) then t.notes end)
+    )
+  when not matched and p_mode = 'insert' then
+    insert (
       org_id, order_number, customer_id, ordered_on, requested_on, status, currency, shipping_cost,
       customer_reference, notes
     )
-    select
-      p_org_id, r.order_number, any_value(r.customer_id), any_value(r.ordered_on), any_value(r.requested_on),
-      coalesce(any_value(r.status), 'open'), any_value(r.currency), any_value(r.shipping_cost),
-      any_value(r.customer_reference), any_value(r.notes)
-    from unnest(p_rows) as r
-    group by r.order_number
-    order by r.order_number;
-  else
-    update public.orders as t
-    set
-      customer_id = s.customer_id, ordered_on = s.ordered_on, requested_on = s.requested_on,
-      status = s.status, currency = s.currency, shipping_cost = s.shipping_cost,
-      customer_reference = s.customer_reference, notes = s.notes
-    from (
-      select
-        o.id,
-        coalesce(any_value(r.customer_id), o.customer_id) as customer_id,
-        coalesce(any_value(r.ordered_on), o.ordered_on) as ordered_on,
-        coalesce(any_value(r.requested_on), case when 'requested_on' <> all (p_clear) then o.requested_on end) as requested_on,
-        coalesce(any_value(r.status), o.status) as status,
-        coalesce(any_value(r.currency), o.currency) as currency,
-        coalesce(any_value(r.shipping_cost), case when 'shipping_cost' <> all (p_clear) then o.shipping_cost end) as shipping_cost,
-        coalesce(any_value(r.customer_reference), case when 'customer_reference' <> all (p_clear) then o.customer_reference end) as customer_reference,
-        coalesce(any_value(r.notes), case when 'notes' <> all (p_clear) then o.notes end) as notes
-      from unnest(p_rows) as r
-      join public.orders as o on o.org_id = p_org_id and o.order_number = r.order_number
-      group by o.id
-    ) as s
-    where t.id = s.id and row(
-        t.customer_id, t.ordered_on, t.requested_on, t.status, t.currency, t.shipping_cost,
-        t.customer_reference, t.notes
-      ) is distinct from row(
-        s.customer_id, s.ordered_on, s.requested_on, s.status, s.currency, s.shipping_cost,
-        s.customer_reference, s.notes
-      );
+    values (
+      p_org_id, s.order_number, s.customer_id, s.ordered_on, s.requested_on, coalesce(s.status, 'open'),
+      s.currency, s.shipping_cost, s.customer_reference, s.notes
+    );
+
+  if p_mode = 'delete' then
+    return;
   end if;
 
   merge into public.order_lines as t
@@ -440,7 +479,9 @@ begin
       o.id as order_id,
       r.line_number, r.product_id, r.quantity, r.unit_price, r.discount_percent
     from unnest(p_rows) as r
-    join public.orders as o on o.org_id = p_org_id and o.order_number = r.order_number
+    cross join lateral (
+      select p.id from public.orders as p where p.org_id = p_org_id and p.order_number = r.order_number offset 0
+    ) as o
     order by r.order_number, r.line_number
     offset 0
   ) as s
@@ -486,46 +527,53 @@ create or replace function private.apply_routes (
   set search_path to ''
   AS $function$
 begin
-  if p_mode = 'delete' then
-    delete from public.delivery_routes as t
-    where t.org_id = p_org_id and t.route_number in (select r.route_number from unnest(p_rows) as r);
-    return;
-  end if;
-
-  if p_mode = 'insert' then
-    insert into public.delivery_routes (
-      org_id, route_number, start_location_id, scheduled_on, departs_at, driver, vehicle, status
-    )
+  merge into public.delivery_routes as t
+  using (
     select
-      p_org_id, r.route_number, any_value(r.start_location_id), any_value(r.scheduled_on),
-      any_value(r.departs_at), any_value(r.driver), any_value(r.vehicle),
-      coalesce(any_value(r.status), 'planned')
+      r.route_number,
+      any_value(r.start_location_id) as start_location_id,
+      any_value(r.scheduled_on) as scheduled_on,
+      any_value(r.departs_at) as departs_at,
+      any_value(r.driver) as driver,
+      any_value(r.vehicle) as vehicle,
+      any_value(r.status) as status
     from unnest(p_rows) as r
     group by r.route_number
-    order by r.route_number;
-  else
-    update public.delivery_routes as t
-    set
-      start_location_id = s.start_location_id, scheduled_on = s.scheduled_on, departs_at = s.departs_at,
-      driver = s.driver, vehicle = s.vehicle, status = s.status
-    from (
-      select
-        d.id,
-        coalesce(any_value(r.start_location_id), d.start_location_id) as start_location_id,
-        coalesce(any_value(r.scheduled_on), d.scheduled_on) as scheduled_on,
-        coalesce(any_value(r.departs_at), case when 'departs_at' <> all (p_clear) then d.departs_at end) as departs_at,
-        coalesce(any_value(r.driver), case when 'driver' <> all (p_clear) then d.driver end) as driver,
-        coalesce(any_value(r.vehicle), case when 'vehicle' <> all (p_clear) then d.vehicle end) as vehicle,
-        coalesce(any_value(r.status), d.status) as status
-      from unnest(p_rows) as r
-      join public.delivery_routes as d on d.org_id = p_org_id and d.route_number = r.route_number
-      group by d.id
-    ) as s
-    where t.id = s.id and row(
-        t.start_location_id, t.scheduled_on, t.departs_at, t.driver, t.vehicle, t.status
-      ) is distinct from row(
-        s.start_location_id, s.scheduled_on, s.departs_at, s.driver, s.vehicle, s.status
-      );
+    order by r.route_number
+    offset 0
+  ) as s
+  on p_mode <> 'insert' and t.org_id = p_org_id and t.route_number = s.route_number
+  when matched and p_mode = 'delete' then
+    delete
+  when matched and row(
+      t.start_location_id, t.scheduled_on, t.departs_at, t.driver, t.vehicle, t.status
+    ) is distinct from row(
+      coalesce(s.start_location_id, t.start_location_id), coalesce(s.scheduled_on, t.scheduled_on),
+      coalesce(s.departs_at, case when 'departs_at' <> all (p_clear) then t.departs_at end),
+      coalesce(s.driver, case when 'driver' <> all (p_clear) then t.driver end),
+      coalesce(s.vehicle, case when 'vehicle' <> all (p_clear) then t.vehicle end),
+      coalesce(s.status, t.status)
+    ) then
+    update set (
+      start_location_id, scheduled_on, departs_at, driver, vehicle, status
+    ) = row(
+      coalesce(s.start_location_id, t.start_location_id), coalesce(s.scheduled_on, t.scheduled_on),
+      coalesce(s.departs_at, case when 'departs_at' <> all (p_clear) then t.departs_at end),
+      coalesce(s.driver, case when 'driver' <> all (p_clear) then t.driver end),
+      coalesce(s.vehicle, case when 'vehicle' <> all (p_clear) then t.vehicle end),
+      coalesce(s.status, t.status)
+    )
+  when not matched and p_mode = 'insert' then
+    insert (
+      org_id, route_number, start_location_id, scheduled_on, departs_at, driver, vehicle, status
+    )
+    values (
+      p_org_id, s.route_number, s.start_location_id, s.scheduled_on, s.departs_at, s.driver, s.vehicle,
+      coalesce(s.status, 'planned')
+    );
+
+  if p_mode = 'delete' then
+    return;
   end if;
 
   merge into public.delivery_stops as t
@@ -534,7 +582,9 @@ begin
       d.id as route_id,
       r.stop_number, r.customer_id, r.arrives_from, r.arrives_until, r.outcome, r.instructions
     from unnest(p_rows) as r
-    join public.delivery_routes as d on d.org_id = p_org_id and d.route_number = r.route_number
+    cross join lateral (
+      select p.id from public.delivery_routes as p where p.org_id = p_org_id and p.route_number = r.route_number offset 0
+    ) as d
     order by r.route_number, r.stop_number
     offset 0
   ) as s
@@ -832,14 +882,7 @@ begin
       hint    = 'Start a new import.';
   end if;
 
-  if cardinality(p_columns) > private.setting('imports.max_columns', v_batch.org_id)::integer then
-    raise exception using
-      errcode = 'PT413',
-      message = 'file has too many columns',
-      detail  = format('%s columns', cardinality(p_columns)),
-      hint    = format('At most %s are allowed.', private.setting('imports.max_columns', v_batch.org_id));
-  end if;
-
+  perform private.require_column_limit(v_batch.org_id, p_columns);
   v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
   if not p_review then
     perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
@@ -1109,6 +1152,55 @@ $function$;
 revoke all on function "private"."cell_expression"(text[], text) from public;
 
 grant execute on function "private"."cell_expression"(text[], text) to "postgres";
+
+-- schemas/private/functions/check_corrections.sql
+
+create or replace function private.check_corrections (
+  p_corrections jsonb
+)
+  returns void
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  c_most constant integer := 1000;
+  v_wrong text;
+begin
+  if jsonb_typeof(p_corrections) is distinct from 'array' or p_corrections = '[]' then
+    v_wrong := left(coalesce(p_corrections::text, 'null'), 200);
+  elsif jsonb_array_length(p_corrections) > c_most then
+    raise exception using
+      errcode = 'PT413',
+      message = 'too many rows are corrected at once',
+      detail  = format('got %s', jsonb_array_length(p_corrections)),
+      hint    = format('At most %s in a call; or send them as a file that corrects the import.', c_most);
+  else
+    select left(c.value::text, 200) into v_wrong
+    from jsonb_array_elements(p_corrections) as c
+    where case
+      when jsonb_typeof(c.value) <> 'object' then true
+      when jsonb_typeof(c.value -> 'row') is distinct from 'number' or jsonb_typeof(c.value -> 'cells') is distinct from 'object' then true
+      else c.value - '{row,cells}'::text[] <> '{}'
+        or not pg_input_is_valid(c.value ->> 'row', 'integer')
+        or c.value -> 'cells' = '{}'
+        or jsonb_path_exists(c.value -> 'cells', 'strict $.* ? (@.type() == "object" || @.type() == "array")')
+    end
+    limit 1;
+  end if;
+  if v_wrong is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'corrections are not understood',
+      detail  = v_wrong,
+      hint    = 'Give a list of { "row": <its number>, "cells": { "<column>": "<what it should be>" } }.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."check_corrections"(jsonb) from public;
+
+grant execute on function "private"."check_corrections"(jsonb) to "postgres";
 
 -- schemas/private/functions/check_rule.sql
 
@@ -2153,6 +2245,99 @@ revoke all on function "private"."compile_validation"(private.planned_field[], b
 
 grant execute on function "private"."compile_validation"(private.planned_field[], boolean) to "postgres";
 
+-- schemas/private/functions/correct_import.sql
+
+create or replace function private.correct_import (
+  p_import_id   uuid,
+  p_corrections jsonb
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_parent  public.import_batches := private.find_correctable(p_import_id);
+  v_columns text[] := private.file_columns(v_parent.columns) || '{_row}';
+  v_child   public.import_batches;
+  v_row     integer;
+  v_column  text;
+begin
+  perform private.check_corrections(p_corrections);
+
+  select (c.value ->> 'row')::integer into v_row
+  from jsonb_array_elements(p_corrections) as c
+  group by 1
+  having count(*) > 1
+  limit 1;
+  if found then
+    raise exception using errcode = '22023', message = 'row is corrected twice', detail = format('row %s', v_row);
+  end if;
+
+  select (c.value ->> 'row')::integer into v_row
+  from jsonb_array_elements(p_corrections) as c
+  where not exists (
+    select from private.import_issues as i
+    where i.staged_on = v_parent.staged_on and i.batch_id = v_parent.id
+      and i.row_number = (c.value ->> 'row')::integer and i.severity = 'error'
+  )
+  limit 1;
+  if found then
+    raise exception using
+      errcode = '22023',
+      message = 'row did not fail',
+      detail  = format('row %s of the %s rows of import %s', v_row, v_parent.row_count, v_parent.id),
+      hint    = 'Name rows that list_import_rows gives as failed, by their row_number.';
+  end if;
+
+  select (c.value ->> 'row')::integer, k.name into v_row, v_column
+  from jsonb_array_elements(p_corrections) as c
+  cross join lateral jsonb_object_keys(c.value -> 'cells') as k (name)
+  where k.name <> all (private.file_columns(v_parent.columns))
+  limit 1;
+  if found then
+    raise exception using
+      errcode = '22023',
+      message = 'correction names an unknown column',
+      detail  = format('row %s: the file has no column %s', v_row, to_json(v_column)),
+      hint    = format('Its columns are: %s.', left(array_to_string(private.file_columns(v_parent.columns), ', '), 1000));
+  end if;
+
+  v_child.id := private.create_import(
+    null, null, null, v_parent.file_name, 'api', null, '{}', null, null, null, null, v_parent.id) ->> 'id';
+  select b.* into v_child from public.import_batches as b where b.id = v_child.id;
+
+  insert into private.import_rows (staged_on, batch_id, row_number, line_number, cells)
+  select
+    v_child.staged_on, v_child.id, row_number() over (order by r.row_number), r.line_number,
+    array(
+      select case when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name else r.cells[f.position] end
+      from unnest(v_parent.columns) with ordinality as f (name, position)
+      where f.name = any (v_columns) and f.name <> '_row'
+      order by f.position
+    ) || r.row_number::text
+  from jsonb_array_elements(p_corrections) as c
+  join private.import_rows as r
+    on r.staged_on = v_parent.staged_on and r.batch_id = v_parent.id and r.row_number = (c.value ->> 'row')::integer;
+
+  perform private.end_staging(
+    v_child, v_columns, jsonb_array_length(p_corrections), octet_length(p_corrections::text),
+    encode(sha256(convert_to(v_parent.id || p_corrections::text, 'utf8')), 'hex'),
+    (
+      select jsonb_agg(to_jsonb(r.cells) order by r.row_number)
+      from private.import_rows as r
+      where r.staged_on = v_child.staged_on and r.batch_id = v_child.id and r.row_number <= 20
+    ),
+    null
+  );
+  return private.describe_import(v_child.id);
+end;
+$function$;
+
+revoke all on function "private"."correct_import"(uuid, jsonb) from public;
+
+grant execute on function "private"."correct_import"(uuid, jsonb) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/create_all_partitions.sql
 
 create or replace function private.create_all_partitions()
@@ -2438,6 +2623,28 @@ revoke all on function "private"."create_partitions"(regclass, text, integer) fr
 
 grant execute on function "private"."create_partitions"(regclass, text, integer) to "postgres";
 
+-- schemas/private/functions/dataset_of_file.sql
+
+create or replace function private.dataset_of_file (
+  p_file_name text
+)
+  returns text
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select d.key
+  from public.datasets as d
+  where strpos(regexp_replace(lower(p_file_name), '[^a-z0-9]+', '_', 'g'), d.key) > 0
+  order by length(d.key) desc, d.position
+  limit 1;
+$function$;
+
+revoke all on function "private"."dataset_of_file"(text) from public;
+
+grant execute on function "private"."dataset_of_file"(text) to "postgres", "sluice_ingest";
+
 -- schemas/private/functions/date_branches.sql
 
 create or replace function private.date_branches (
@@ -2606,6 +2813,10 @@ begin
     'job', case when v_job.id is not null then private.describe_job(v_job) end,
     'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'waiting_for', private.waiting_for(v_batch),
     'corrects', v_batch.corrects,
+    'corrected_by', (
+      select coalesce(jsonb_agg(b.id order by b.created_at), '[]') from public.import_batches as b where b.corrects = v_batch.id
+    ),
+    'chain', private.import_chain(v_batch),
     'duplicate_of', v_batch.duplicate_of,
     'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
     'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
@@ -2836,6 +3047,30 @@ revoke all on function "private"."earlier_import"(public.import_batches, text) f
 
 grant execute on function "private"."earlier_import"(public.import_batches, text) to "postgres";
 
+-- schemas/private/functions/end_failed_set.sql
+
+create or replace function private.end_failed_set (
+  p_set_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  delete from public.import_sets as s
+  where s.id = p_set_id
+    and not exists (select from public.import_batches as b where b.set_id = s.id);
+  if not found then
+    update public.import_sets as s set idempotency_key = null where s.id = p_set_id;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."end_failed_set"(uuid) from public;
+
+grant execute on function "private"."end_failed_set"(uuid) to "postgres", "sluice_ingest";
+
 -- schemas/private/functions/end_failing_job.sql
 
 create or replace function private.end_failing_job (
@@ -2956,6 +3191,47 @@ $function$;
 revoke all on function "private"."end_job"(uuid, public.sync_status_type, jsonb) from public;
 
 grant execute on function "private"."end_job"(uuid, public.sync_status_type, jsonb) to "postgres";
+
+-- schemas/private/functions/end_staging.sql
+
+create or replace function private.end_staging (
+  p_batch        public.import_batches,
+  p_columns      text[],
+  p_row_count    integer,
+  p_byte_size    bigint,
+  p_content_hash text,
+  p_sample       jsonb,
+  p_format       jsonb
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_initial record;
+begin
+  select i.* into v_initial from private.initial_mapping(p_batch, p_columns, p_sample) as i;
+
+  update public.import_batches as b
+  set status            = 'staged',
+      columns           = p_columns,
+      row_count         = p_row_count,
+      byte_size         = p_byte_size,
+      content_hash      = p_content_hash,
+      duplicate_of      = private.earlier_import(p_batch, p_content_hash),
+      sample            = p_sample,
+      format            = p_format,
+      suggested_mapping = v_initial.suggested,
+      template_id       = v_initial.template_id,
+      mapping           = v_initial.mapping,
+      options           = v_initial.options
+  where b.id = p_batch.id;
+end;
+$function$;
+
+revoke all on function "private"."end_staging"(public.import_batches, text[], integer, bigint, text, jsonb, jsonb) from public;
+
+grant execute on function "private"."end_staging"(public.import_batches, text[], integer, bigint, text, jsonb, jsonb) to "postgres";
 
 -- schemas/private/functions/end_undo.sql
 
@@ -3355,6 +3631,27 @@ revoke all on function "private"."field_expressions"(public.dataset_fields, json
 
 grant execute on function "private"."field_expressions"(public.dataset_fields, jsonb, text[]) to "postgres";
 
+-- schemas/private/functions/file_columns.sql
+
+create or replace function private.file_columns (
+  p_columns text[]
+)
+  returns text[]
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select array(
+    select c.name from unnest(p_columns) with ordinality as c (name, position)
+    where c.name not in ('_row', '_line', '_reason')
+    order by c.position
+  );
+$function$;
+
+revoke all on function "private"."file_columns"(text[]) from public;
+
+grant execute on function "private"."file_columns"(text[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/find_correctable.sql
 
 create or replace function private.find_correctable (
@@ -3548,8 +3845,7 @@ create or replace function private.finish_ingest (
   set search_path to ''
   AS $function$
 declare
-  v_batch   public.import_batches;
-  v_initial record;
+  v_batch public.import_batches;
 begin
   select b.* into v_batch
   from public.import_batches as b
@@ -3563,24 +3859,13 @@ begin
       hint    = 'Start a new import.';
   end if;
 
+  perform private.require_column_limit(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
-  select i.* into v_initial from private.initial_mapping(v_batch, p_columns, p_sample) as i;
-
-  update public.import_batches as b
-  set status            = 'staged',
-      columns           = p_columns,
-      row_count         = p_row_count,
-      byte_size         = p_byte_size,
-      content_hash      = p_content_hash,
-      duplicate_of      = private.earlier_import(v_batch, p_content_hash),
-      sample            = p_sample,
-      format            = p_format,
-      suggested_mapping = v_initial.suggested,
-      template_id       = v_initial.template_id,
-      mapping           = v_initial.mapping,
-      options           = v_initial.options
-  where b.id = p_import_id;
+  if v_batch.corrects is not null and '_row' = any (p_columns) then
+    perform private.restore_cells(v_batch);
+  end if;
+  perform private.end_staging(v_batch, p_columns, p_row_count, p_byte_size, p_content_hash, p_sample, p_format);
 end;
 $function$;
 
@@ -3873,6 +4158,52 @@ revoke all on function "private"."hold_tasks"(uuid) from public;
 
 grant execute on function "private"."hold_tasks"(uuid) to "postgres";
 
+-- schemas/private/functions/import_chain.sql
+
+create or replace function private.import_chain (
+  p_batch public.import_batches
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  with recursive upwards as (
+    select p_batch.id, p_batch.corrects, 0 as steps
+    union all
+    select b.id, b.corrects, u.steps + 1 from upwards as u join public.import_batches as b on b.id = u.corrects
+  ),
+  chain as (
+    (select u.id, true as is_root from upwards as u order by u.steps desc limit 1)
+    union all
+    select b.id, false from chain as c join public.import_batches as b on b.corrects = c.id
+  ),
+  parts as (
+    select
+      c.is_root, b.row_count, coalesce(b.invalid_count, 0) + coalesce(o.refused, 0) as failed,
+      case when b.status = 'undone' then 0 else coalesce(o.applied, 0) end as applied
+    from chain as c
+    join public.import_batches as b on b.id = c.id
+    cross join lateral (
+      select
+        sum(x.refused_count) as refused,
+        sum(x.inserted_count + x.updated_count + x.unchanged_count + x.deleted_count) as applied
+      from private.import_outcomes as x
+      where x.staged_on = b.staged_on and x.batch_id = b.id
+    ) as o
+  )
+  select case when count(*) > 1 then jsonb_build_object(
+    'rows', max(p.row_count) filter (where p.is_root),
+    'applied', sum(p.applied),
+    'failed', greatest(max(p.failed) filter (where p.is_root) - coalesce(sum(p.applied) filter (where not p.is_root), 0), 0)
+  ) end
+  from parts as p;
+$function$;
+
+revoke all on function "private"."import_chain"(public.import_batches) from public;
+
+grant execute on function "private"."import_chain"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/ingest_limits.sql
 
 create or replace function private.ingest_limits()
@@ -3884,6 +4215,8 @@ create or replace function private.ingest_limits()
   AS $function$
   select jsonb_build_object(
     'max_request_bytes', private.setting('imports.max_request_bytes'),
+    'max_archive_bytes', private.setting('imports.max_archive_bytes'),
+    'max_workbook_bytes', private.setting('imports.max_workbook_bytes'),
     'max_columns', private.setting('imports.max_columns'),
     'max_cell_bytes', private.setting('imports.max_cell_bytes'),
     'max_rows', private.setting('imports.max_rows')
@@ -4310,6 +4643,9 @@ create or replace function private.lock_session (
 declare
   v_session public.import_sessions;
 begin
+  perform private.lock_organization(s.org_id)
+  from public.import_sessions as s
+  where s.id = p_session_id and private.session_standing(s) is not null;
   perform from public.import_batches as b
   where b.id = (select s.batch_id from public.import_sessions as s where s.id = p_session_id)
   for update;
@@ -4435,6 +4771,7 @@ create or replace function private.match_names (
     select c.name, c.position, private.plain_name(c.name) as plain
     from unnest(p_columns) with ordinality as c (name, position)
     where length(c.name) <= 100 -- longer ones are no names
+      and c.name = any (private.file_columns(p_columns))
   ),
   column_trigrams as materialized (
     select c.position, u.trigram, count(*) over (partition by u.trigram) > 50 as is_common
@@ -4997,6 +5334,38 @@ $function$;
 revoke all on function "private"."prerequisites"(public.import_batches) from public;
 
 grant execute on function "private"."prerequisites"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/publish_changes.sql
+
+create or replace function private.publish_changes()
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_table record;
+begin
+  for v_table in
+    select
+      t.name,
+      (
+        select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+        from pg_attribute as a
+        where a.attrelid = t.name and a.attnum > 0 and not a.attisdropped
+          and has_column_privilege('authenticated', a.attrelid, a.attnum, 'select')
+      ) as columns
+    from unnest('{public.sync_progress, public.scheduled_jobs, public.import_batches}'::regclass[]) as t (name)
+    join pg_publication as p on p.pubname = 'supabase_realtime' and not p.puballtables
+    where not exists (select from pg_publication_rel as r where r.prpubid = p.oid and r.prrelid = t.name)
+  loop
+    execute format('alter publication supabase_realtime add table %s (%s)', v_table.name, v_table.columns);
+  end loop;
+end;
+$function$;
+
+revoke all on function "private"."publish_changes"() from public;
+
+grant execute on function "private"."publish_changes"() to "postgres";
 
 -- schemas/private/functions/purge_expired.sql
 
@@ -5663,6 +6032,32 @@ revoke all on function "private"."require_colleague"(uuid, uuid, public.org_role
 
 grant execute on function "private"."require_colleague"(uuid, uuid, public.org_role) to "postgres";
 
+-- schemas/private/functions/require_column_limit.sql
+
+create or replace function private.require_column_limit (
+  p_org_id  uuid,
+  p_columns text[]
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if cardinality(p_columns) > private.setting('imports.max_columns', p_org_id)::integer then
+    raise exception using
+      errcode = 'PT413',
+      message = 'file has too many columns',
+      detail  = format('%s columns', cardinality(p_columns)),
+      hint    = format('At most %s are allowed.', private.setting('imports.max_columns', p_org_id));
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_column_limit"(uuid, text[]) from public;
+
+grant execute on function "private"."require_column_limit"(uuid, text[]) to "postgres";
+
 -- schemas/private/functions/require_idle_session.sql
 
 create or replace function private.require_idle_session (
@@ -6038,6 +6433,33 @@ $function$;
 revoke all on function "private"."resolve_organization"(uuid) from public;
 
 grant execute on function "private"."resolve_organization"(uuid) to "postgres";
+
+-- schemas/private/functions/restore_cells.sql
+
+create or replace function private.restore_cells (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_guarded constant text := '^''+([=@\t\r]|[+-](?![0-9 .,/()-]*$))';
+begin
+  update private.import_rows as r
+  set cells = array(
+    select case when c.cell ~ c_guarded then substr(c.cell, 2) else c.cell end
+    from unnest(r.cells) with ordinality as c (cell, position)
+    order by c.position
+  )
+  where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
+    and exists (select from unnest(r.cells) as c (cell) where c.cell ~ c_guarded);
+end;
+$function$;
+
+revoke all on function "private"."restore_cells"(public.import_batches) from public;
+
+grant execute on function "private"."restore_cells"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/resume_import.sql
 
@@ -7648,10 +8070,10 @@ begin
   if not found then
     raise exception using errcode = 'PT404', message = 'import not found';
   end if;
-  perform private.require_import_right(v_batch);
 
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
 
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
@@ -7890,6 +8312,7 @@ begin
     perform private.require_org_role(v_session.org_id, 'admin');
   end if;
 
+  perform private.lock_organization(v_session.org_id);
   perform from public.import_batches as b where b.id = v_session.batch_id for update;
   select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
   v_from := v_session.created_by;
@@ -8409,9 +8832,14 @@ create or replace function private.valid_group_rows (
   set enable_hashjoin to 'off'
   set enable_seqscan to 'off'
   AS $function$
-  select r.row_number, r.cells, c.record_row
+  select c.row_number, r.cells, c.record_row
   from private.chunk_rows(p_staged_on, p_batch_id, p_from_row, p_to_row) as c
-  join private.import_rows as r on r.staged_on = p_staged_on and r.batch_id = p_batch_id and r.row_number = c.row_number
+  cross join lateral ( -- fenced: a batch that is new to the statistics would lead the join, as if it had one row
+    select r.cells
+    from private.import_rows as r
+    where r.staged_on = p_staged_on and r.batch_id = p_batch_id and r.row_number = c.row_number
+    offset 0
+  ) as r
   where not exists (
     select from private.import_issues as i
     where i.staged_on = p_staged_on and i.batch_id = p_batch_id and i.row_number = c.row_number
@@ -9253,8 +9681,14 @@ begin
       hint    = format('Name 1 to %s sessions per call.', c_most);
   end if;
 
-  -- In their order, so that two clean-ups at once do not wait for each other.
-  for v_id in select distinct i.id from unnest(abandon_import_sessions.session_ids) as i (id) order by i.id loop
+  -- In one order, so that two clean-ups at once do not wait for each other.
+  for v_id in
+    select i.id
+    from unnest(abandon_import_sessions.session_ids) as i (id)
+    left join public.import_sessions as s on s.id = i.id
+    group by i.id, s.org_id
+    order by s.org_id, i.id
+  loop
     begin
       perform private.abandon_session(v_id);
       v_abandoned := v_abandoned || to_jsonb(v_id);
@@ -9339,6 +9773,25 @@ comment on function "public"."commit_import"(uuid, text, boolean) is 'Applies th
 revoke all on function "public"."commit_import"(uuid, text, boolean) from public;
 
 grant execute on function "public"."commit_import"(uuid, text, boolean) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/correct_import.sql
+
+create or replace function public.correct_import (
+  import_id   uuid,
+  corrections jsonb
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.correct_import(correct_import.import_id, correct_import.corrections);
+$function$;
+
+comment on function "public"."correct_import"(uuid, jsonb) is 'Makes a staged import of failed rows of another one, with the cells given replaced and the others as they were sent; dataset, mode, mapping and options are those of that one. corrections: [{ "row": 17, "cells": { "email": "x@example.com" } }], at most 1000. Returns its document. Errors: 22023, 42501, PT404, PT409 (not judged yet; rows expired), PT413.';
+
+revoke all on function "public"."correct_import"(uuid, jsonb) from public;
+
+grant execute on function "public"."correct_import"(uuid, jsonb) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/create_import.sql
 
@@ -10282,7 +10735,7 @@ create table "public"."contacts" (
 alter table "public"."contacts"
   enable row level security;
 
-create index contacts_customer_id_idx on public.contacts using btree (org_id, customer_id);
+create index contacts_customer_id_idx on public.contacts using btree (customer_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.contacts
@@ -10435,9 +10888,9 @@ create table "public"."customers" (
   constraint "customers_country_check" check ((country ~ '^[A-Z]{2}$'::text)),
   constraint "customers_credit_limit_check" check ((credit_limit >= (0)::numeric)),
   constraint "customers_external_id_check" check ((length(external_id) <= 100)),
+  constraint "customers_id_org_id_key" unique (id, org_id),
   constraint "customers_name_check" check ((length(name) <= 200)),
   constraint "customers_org_id_external_id_key" unique (org_id, external_id),
-  constraint "customers_org_id_id_key" unique (org_id, id),
   constraint "customers_pkey" primary key (id),
   constraint "customers_segment_check" check ((segment = ANY (ARRAY['key_account'::text, 'regular'::text, 'small'::text]))),
   constraint "customers_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
@@ -10743,7 +11196,7 @@ create table "public"."delivery_routes" (
   "created_at"        timestamp with time zone not null default now(),
   "updated_at"        timestamp with time zone not null default now(),
   constraint "delivery_routes_driver_check" check ((length(driver) <= 200)),
-  constraint "delivery_routes_org_id_id_key" unique (org_id, id),
+  constraint "delivery_routes_id_org_id_key" unique (id, org_id),
   constraint "delivery_routes_org_id_route_number_key" unique (org_id, route_number),
   constraint "delivery_routes_pkey" primary key (id),
   constraint "delivery_routes_route_number_check" check ((length(route_number) <= 100)),
@@ -10756,7 +11209,7 @@ create table "public"."delivery_routes" (
 alter table "public"."delivery_routes"
   enable row level security;
 
-create index delivery_routes_start_location_id_idx on public.delivery_routes using btree (org_id, start_location_id);
+create index delivery_routes_start_location_id_idx on public.delivery_routes using btree (start_location_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.delivery_routes
@@ -10900,7 +11353,7 @@ create table "public"."delivery_stops" (
 alter table "public"."delivery_stops"
   enable row level security;
 
-create index delivery_stops_customer_id_idx on public.delivery_stops using btree (org_id, customer_id);
+create index delivery_stops_customer_id_idx on public.delivery_stops using btree (customer_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.delivery_stops
@@ -11446,7 +11899,7 @@ alter table "public"."inventory_levels"
 alter table "public"."inventory_levels"
   add column "available" numeric generated always as ((quantity - reserved)) stored not null;
 
-create index inventory_levels_location_id_idx on public.inventory_levels using btree (org_id, location_id);
+create index inventory_levels_location_id_idx on public.inventory_levels using btree (location_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.inventory_levels
@@ -11589,7 +12042,7 @@ alter table "public"."invoice_lines"
 alter table "public"."invoice_lines"
   add column "tax_amount" numeric generated always as (round((((quantity * unit_price) * COALESCE(tax_percent, (0)::numeric)) / (100)::numeric), 2)) stored not null;
 
-create index invoice_lines_product_id_idx on public.invoice_lines using btree (org_id, product_id);
+create index invoice_lines_product_id_idx on public.invoice_lines using btree (product_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.invoice_lines
@@ -11729,8 +12182,8 @@ create table "public"."invoices" (
   constraint "invoices_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
   constraint "invoices_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id) on delete restrict,
   constraint "invoices_due_on_check" check ((due_on >= issued_on)),
+  constraint "invoices_id_org_id_key" unique (id, org_id),
   constraint "invoices_invoice_number_check" check ((length(invoice_number) <= 100)),
-  constraint "invoices_org_id_id_key" unique (org_id, id),
   constraint "invoices_org_id_invoice_number_key" unique (org_id, invoice_number),
   constraint "invoices_pkey" primary key (id),
   constraint "invoices_status_check" check ((status = ANY (ARRAY['draft'::text, 'open'::text, 'paid'::text, 'overdue'::text, 'cancelled'::text]))),
@@ -11741,9 +12194,9 @@ create table "public"."invoices" (
 alter table "public"."invoices"
   enable row level security;
 
-create index invoices_customer_id_idx on public.invoices using btree (org_id, customer_id);
+create index invoices_customer_id_idx on public.invoices using btree (customer_id, org_id);
 
-create index invoices_order_id_idx on public.invoices using btree (org_id, order_id);
+create index invoices_order_id_idx on public.invoices using btree (order_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.invoices
@@ -11900,7 +12353,7 @@ alter table "public"."order_lines"
   add column "line_total" numeric generated always as (round(((quantity * unit_price) * ((1)::numeric - (COALESCE(discount_percent, (0)::numeric) / (100)::numeric))), 2)) stored
     not null;
 
-create index order_lines_product_id_idx on public.order_lines using btree (org_id, product_id);
+create index order_lines_product_id_idx on public.order_lines using btree (product_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.order_lines
@@ -12027,8 +12480,8 @@ create table "public"."orders" (
   constraint "orders_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
   constraint "orders_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id) on delete restrict,
   constraint "orders_customer_reference_check" check ((length(customer_reference) <= 100)),
+  constraint "orders_id_org_id_key" unique (id, org_id),
   constraint "orders_order_number_check" check ((length(order_number) <= 100)),
-  constraint "orders_org_id_id_key" unique (org_id, id),
   constraint "orders_org_id_order_number_key" unique (org_id, order_number),
   constraint "orders_pkey" primary key (id),
   constraint "orders_requested_on_check" check ((requested_on >= ordered_on)),
@@ -12040,7 +12493,7 @@ create table "public"."orders" (
 alter table "public"."orders"
   enable row level security;
 
-create index orders_customer_id_idx on public.orders using btree (org_id, customer_id);
+create index orders_customer_id_idx on public.orders using btree (customer_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.orders
@@ -12263,9 +12716,9 @@ create table "public"."payments" (
 alter table "public"."payments"
   enable row level security;
 
-create index payments_invoice_id_idx on public.payments using btree (org_id, invoice_id);
+create index payments_invoice_id_idx on public.payments using btree (invoice_id, org_id);
 
-create index payments_order_id_idx on public.payments using btree (org_id, order_id);
+create index payments_order_id_idx on public.payments using btree (order_id, org_id);
 
 create trigger _100_touch_updated_at
   before update on public.payments
@@ -12418,11 +12871,11 @@ create table "public"."products" (
   "created_at"  timestamp with time zone not null default now(),
   "updated_at"  timestamp with time zone not null default now(),
   constraint "products_barcode_check" check ((length(barcode) <= 100)),
+  constraint "products_barcode_org_id_key" unique (barcode, org_id),
   constraint "products_currency_check" check ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint "products_id_org_id_key" unique (id, org_id),
   constraint "products_name_check" check ((length(name) <= 200)),
-  constraint "products_org_id_barcode_key" unique (org_id, barcode),
   constraint "products_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
-  constraint "products_org_id_id_key" unique (org_id, id),
   constraint "products_org_id_sku_key" unique (org_id, sku),
   constraint "products_pkey" primary key (id),
   constraint "products_sku_check" check ((length(sku) <= 100)),
@@ -13282,13 +13735,13 @@ create table "public"."warehouse_locations" (
   "updated_at"  timestamp with time zone not null default now(),
   constraint "warehouse_locations_code_check" check ((length(code) <= 50)),
   constraint "warehouse_locations_country_check" check ((country ~ '^[A-Z]{2}$'::text)),
+  constraint "warehouse_locations_id_org_id_key" unique (id, org_id),
   constraint "warehouse_locations_kind_check" check ((kind = ANY (ARRAY['warehouse'::text, 'store'::text, 'depot'::text, 'transit'::text]))),
   constraint "warehouse_locations_latitude_check" check (((latitude >= '-90.0'::numeric) AND (latitude <= 90.0))),
   constraint "warehouse_locations_longitude_check" check (((longitude >= '-180.0'::numeric) AND (longitude <= 180.0))),
   constraint "warehouse_locations_name_check" check ((length(name) <= 200)),
   constraint "warehouse_locations_org_id_code_key" unique (org_id, code),
   constraint "warehouse_locations_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
-  constraint "warehouse_locations_org_id_id_key" unique (org_id, id),
   constraint "warehouse_locations_pkey" primary key (id)
 );
 
