@@ -1623,7 +1623,7 @@ declare
   v_values text;
 begin
   select string_agg(
-    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '$4', true) end,
+    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '(select $4::uuid)', true) end,
     ', ' order by a.attnum)
   into v_values
   from pg_attribute as a
@@ -1636,7 +1636,7 @@ begin
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
     format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
       ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %4$s as l where l.%5$I = t.%2$I))'
-      ' from %6$s as t where t.%7$I = $1 and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
+      ' from %6$s as t where t.%7$I = (select $1::uuid) and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
       private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
     format('select %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
@@ -1835,11 +1835,11 @@ declare
   v_hash    text;
 begin
   select
-    string_agg(format('%s as %I', private.typed_value(f, '$4', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
+    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
       ', ' order by f.number),
     string_agg(format('%I', f.column_name), ', ' order by f.number) filter (where f.is_key),
     case when p_by_id then format('t.%I = s._id', p_dataset.id_column)
-      else format('t.%I = $4 and ', p_dataset.org_column)
+      else format('t.%I = (select $4::uuid) and ', p_dataset.org_column)
         || string_agg(format('t.%1$I = s.%1$I', f.column_name), ' and ' order by f.number) filter (where f.is_key)
     end
   into v_source, v_order, v_match
@@ -1989,8 +1989,8 @@ begin
   v_plan.group_sql := case when v_dataset.group_field is not null then private.compile_groups(v_fields, v_dataset.group_field) end;
 
   select
-    string_agg(format('%s as %I', private.typed_value(f, '$4', false), f.column_name), ', ' order by f.number),
-    format('t.%I = $4', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
+    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', false), f.column_name), ', ' order by f.number),
+    format('t.%I = (select $4::uuid)', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
   into v_typed, v_match, v_plan.keys_sql
@@ -2183,7 +2183,7 @@ begin
     end loop;
 
     if f.reference is not null then
-      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '$5'));
+      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '(select $5::uuid)'));
       v_bad_typed := v_bad_typed || ' or ' || v_missing;
       v_branches := v_branches || format(c_branch, f.name, 'reference_not_found',
         format('no record of %s has this key', f.reference ->> 'label'), v_shown, v_missing);
@@ -4470,7 +4470,7 @@ begin
     where w.entry > p_from_entry and w.entry <= p_to_entry
   );
 
-  execute format('select from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2) order by t.%3$I for update',
+  execute format('select from %1$s as t where (t.%2$I = $1) is true and t.%3$I = any ($2) order by t.%3$I for update',
     v_dataset.target, v_dataset.org_column, v_dataset.id_column)
   using v_batch.org_id, v_ids;
   if v_dataset.lines is not null then
@@ -4479,7 +4479,7 @@ begin
     using v_ids;
   end if;
 
-  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where t.%4$I = $1 and t.%1$I = any ($2)',
+  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where (t.%4$I = $1) is true and t.%1$I = any ($2)',
     v_dataset.id_column, v_hash_sql, v_dataset.target, v_dataset.org_column)
   into v_now using v_batch.org_id, v_ids;
   v_referenced := private.referenced_records(v_dataset, v_ids);
@@ -4621,7 +4621,7 @@ declare
 begin
   select d.* into v_dataset from public.datasets as d where d.key = v_batch.dataset;
   select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = v_dataset.group_field;
-  execute format('select from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
+  execute format('select from %1$s as t where t.%2$I = (select $1::uuid) and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
     v_dataset.target, v_dataset.org_column, v_field.column_name, v_field.type)
   using v_batch.org_id, p_keys;
 end;
@@ -8621,11 +8621,11 @@ begin
 
   return format('select p.* from private.reverse_records($1, $5, $2, $3, $4, %L, %L, %L, %L) as p',
     case when has_table_privilege(p_role, p_plan.target, 'delete') then format(
-      'with d as (delete from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2) returning t.%3$I as id) select array_agg(d.id) from d',
+      'with d as (delete from %1$s as t where (t.%2$I = $1) is true and t.%3$I = any ($2) returning t.%3$I as id) select array_agg(d.id) from d',
       p_plan.target, p_dataset.org_column, p_dataset.id_column) end,
     case when v_may_lines and v_update is not null then format(
       'with d as (update %1$s as t set %2$s from unnest($2, $3) as s (id, image)'
-      ' cross join lateral jsonb_populate_record(null::%1$s, %3$s) as i where t.%4$I = $1 and t.%5$I = s.id returning t.%5$I as id)'
+      ' cross join lateral jsonb_populate_record(null::%1$s, %3$s) as i where (t.%4$I = $1) is true and t.%5$I = s.id returning t.%5$I as id)'
       ' select array_agg(d.id) from d',
       p_plan.target, v_update, v_image, p_dataset.org_column, p_dataset.id_column) end,
     case when v_may_lines and v_insert is not null then format(

@@ -14,6 +14,7 @@ export type ImportDocument = {
   mapping: Record<string, unknown> | null
   counts: Record<'rows' | 'valid' | 'failed' | 'inserted' | 'updated' | 'unchanged' | 'pending', number>
   issues: { code: string; severity: string; field: string | null; count: number }[]
+  undo: { reversed: number; kept: Record<string, number> } | null
   error: { code: string; message: string } | null
   progress: {
     total: number
@@ -95,19 +96,25 @@ export async function upload(
   return (await answerOf(response, 'the upload')) as ImportDocument
 }
 
-/** Follows an import until it is over. Gives up when nothing has moved for a minute. */
+/** Sets the undo of an import going. */
+export async function undo(at: Endpoint, person: Person, id: string): Promise<void> {
+  await request(at, person, '/rest/v1/rpc/undo_import', { import_id: id })
+}
+
+/** Follows an import until it is over, or in the state named. Gives up when nothing has moved for a minute. */
 export async function follow(
   at: Endpoint,
   person: Person,
   id: string,
   progress: (document: ImportDocument) => void,
+  end: 'completed' | 'undone' = 'completed',
 ): Promise<ImportDocument> {
   let last = ''
   let movedAt = performance.now()
   for (;;) {
     const document = (await get(at, person, `/functions/v1/imports/${id}`)) as ImportDocument
     progress(document)
-    if (document.status === 'completed') return document
+    if (document.status === end) return document
     if (['failed', 'cancelled'].includes(document.status)) {
       const { code, message } = document.error ?? { code: 'no code', message: 'it does not say why' }
       throw new Error(`the import ended as ${document.status}: ${message} (${code})`)

@@ -1,4 +1,4 @@
-import { follow, type ImportDocument, type Person, upload } from './api.ts'
+import { follow, type ImportDocument, type Person, undo, upload } from './api.ts'
 import type { Endpoint } from './endpoint.ts'
 import { megabytes, seconds, speed, whole } from './format.ts'
 import { startStep } from './terminal.ts'
@@ -58,16 +58,35 @@ export async function watchWork(
       step.done(summary(rows, validation))
       step = startStep('Commit')
     }
-    const progress = now.progress
-    if (!progress || progress.total === 0) return
-    const pace = progress.items_per_minute ? `${whole(progress.items_per_minute / 60)} rows/s` : ''
-    const rest = progress.eta_seconds ? left(progress.eta_seconds * 1000) : ''
-    step.update(progress.processed / progress.total, `${whole(progress.processed)} rows  ${pace}  ${rest}`)
+    showProgress(step, now)
   })
   const total = performance.now() - began
   const commit = between(document.validated_at, document.finished_at)
   step.done(summary(rows, commit))
   return { document, validation: validation ?? 0, commit, total }
+}
+
+/** Undoes an import and follows that to its end, with a progress bar. */
+export async function watchUndo(
+  at: Endpoint,
+  person: Person,
+  id: string,
+  rows: number,
+): Promise<{ document: ImportDocument; taken: number }> {
+  const began = performance.now()
+  const step = startStep('Undo')
+  await undo(at, person, id)
+  const document = await follow(at, person, id, (now) => showProgress(step, now), 'undone')
+  const taken = performance.now() - began
+  step.done(summary(rows, taken))
+  return { document, taken }
+}
+
+function showProgress(step: ReturnType<typeof startStep>, { progress }: ImportDocument): void {
+  if (!progress || progress.total === 0) return
+  const pace = progress.items_per_minute ? `${whole(progress.items_per_minute / 60)} rows/s` : ''
+  const rest = progress.eta_seconds ? left(progress.eta_seconds * 1000) : ''
+  step.update(progress.processed / progress.total, `${whole(progress.processed)} rows  ${pace}  ${rest}`)
 }
 
 function summary(rows: number, taken: number): string {

@@ -3,7 +3,9 @@
 -- Exposes: nothing to clients. private.compile_plan() to the tasks.
 --
 -- In the statements, what starts with _ is ours; other columns of s (the source of a merge) and c (a
--- typed row) are fields. A subquery with offset 0 is a fence: the planner may not
+-- typed row) are fields. The organization is looked for as (select $4::uuid), not as $4: a value that the
+-- statistics do not know yet would seem to have one row, and any index on the organization alone as good
+-- as that of the key. A subquery with offset 0 is a fence: the planner may not
 -- merge it with what is around it, so expensive expressions are computed once and, under row level
 -- security, a key that is a bare column can still reach its index.
 
@@ -212,7 +214,7 @@ begin
     end loop;
 
     if f.reference is not null then
-      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '$5'));
+      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '(select $5::uuid)'));
       v_bad_typed := v_bad_typed || ' or ' || v_missing;
       v_branches := v_branches || format(c_branch, f.name, 'reference_not_found',
         format('no record of %s has this key', f.reference ->> 'label'), v_shown, v_missing);
@@ -375,11 +377,11 @@ declare
   v_hash    text;
 begin
   select
-    string_agg(format('%s as %I', private.typed_value(f, '$4', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
+    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
       ', ' order by f.number),
     string_agg(format('%I', f.column_name), ', ' order by f.number) filter (where f.is_key),
     case when p_by_id then format('t.%I = s._id', p_dataset.id_column)
-      else format('t.%I = $4 and ', p_dataset.org_column)
+      else format('t.%I = (select $4::uuid) and ', p_dataset.org_column)
         || string_agg(format('t.%1$I = s.%1$I', f.column_name), ' and ' order by f.number) filter (where f.is_key)
     end
   into v_source, v_order, v_match
@@ -567,7 +569,7 @@ declare
   v_values text;
 begin
   select string_agg(
-    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '$4', true) end,
+    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '(select $4::uuid)', true) end,
     ', ' order by a.attnum)
   into v_values
   from pg_attribute as a
@@ -580,7 +582,7 @@ begin
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
     format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
       ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %4$s as l where l.%5$I = t.%2$I))'
-      ' from %6$s as t where t.%7$I = $1 and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
+      ' from %6$s as t where t.%7$I = (select $1::uuid) and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
       private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
     format('select %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
@@ -661,8 +663,8 @@ begin
   v_plan.group_sql := case when v_dataset.group_field is not null then private.compile_groups(v_fields, v_dataset.group_field) end;
 
   select
-    string_agg(format('%s as %I', private.typed_value(f, '$4', false), f.column_name), ', ' order by f.number),
-    format('t.%I = $4', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
+    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', false), f.column_name), ', ' order by f.number),
+    format('t.%I = (select $4::uuid)', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
   into v_typed, v_match, v_plan.keys_sql

@@ -198,7 +198,7 @@ declare
 begin
   select d.* into v_dataset from public.datasets as d where d.key = v_batch.dataset;
   select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = v_dataset.group_field;
-  execute format('select from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
+  execute format('select from %1$s as t where t.%2$I = (select $1::uuid) and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
     v_dataset.target, v_dataset.org_column, v_field.column_name, v_field.type)
   using v_batch.org_id, p_keys;
 end;

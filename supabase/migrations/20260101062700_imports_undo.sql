@@ -113,7 +113,7 @@ begin
     where w.entry > p_from_entry and w.entry <= p_to_entry
   );
 
-  execute format('select from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2) order by t.%3$I for update',
+  execute format('select from %1$s as t where (t.%2$I = $1) is true and t.%3$I = any ($2) order by t.%3$I for update',
     v_dataset.target, v_dataset.org_column, v_dataset.id_column)
   using v_batch.org_id, v_ids;
   if v_dataset.lines is not null then
@@ -122,7 +122,7 @@ begin
     using v_ids;
   end if;
 
-  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where t.%4$I = $1 and t.%1$I = any ($2)',
+  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where (t.%4$I = $1) is true and t.%1$I = any ($2)',
     v_dataset.id_column, v_hash_sql, v_dataset.target, v_dataset.org_column)
   into v_now using v_batch.org_id, v_ids;
   v_referenced := private.referenced_records(v_dataset, v_ids);
@@ -158,7 +158,8 @@ $$;
 
 -- Reversing ---------------------------------------------------------------------------------------
 
--- The statement that takes back records $2 to $3 of the chunk $5 of batch $1, organization $4: what the role
+-- The statement that takes back records $2 to $3 of the chunk $5 of batch $1, organization $4 (is true: the
+-- records are to be found by their ids, never by all of the organization): what the role
 -- may do of it. Parts that it has no right to are null, and what they would do is denied.
 create function private.undo_statement(p_dataset public.datasets, p_plan private.import_plans, p_role name)
 returns text
@@ -192,11 +193,11 @@ begin
 
   return format('select p.* from private.reverse_records($1, $5, $2, $3, $4, %L, %L, %L, %L) as p',
     case when has_table_privilege(p_role, p_plan.target, 'delete') then format(
-      'with d as (delete from %1$s as t where t.%2$I = $1 and t.%3$I = any ($2) returning t.%3$I as id) select array_agg(d.id) from d',
+      'with d as (delete from %1$s as t where (t.%2$I = $1) is true and t.%3$I = any ($2) returning t.%3$I as id) select array_agg(d.id) from d',
       p_plan.target, p_dataset.org_column, p_dataset.id_column) end,
     case when v_may_lines and v_update is not null then format(
       'with d as (update %1$s as t set %2$s from unnest($2, $3) as s (id, image)'
-      ' cross join lateral jsonb_populate_record(null::%1$s, %3$s) as i where t.%4$I = $1 and t.%5$I = s.id returning t.%5$I as id)'
+      ' cross join lateral jsonb_populate_record(null::%1$s, %3$s) as i where (t.%4$I = $1) is true and t.%5$I = s.id returning t.%5$I as id)'
       ' select array_agg(d.id) from d',
       p_plan.target, v_update, v_image, p_dataset.org_column, p_dataset.id_column) end,
     case when v_may_lines and v_insert is not null then format(

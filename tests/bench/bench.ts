@@ -3,14 +3,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
-import { countRows, follow, type Person, signUpWithOrganization, upload } from '../../local/demo/api.ts'
+import {
+  countRows,
+  follow,
+  type ImportDocument,
+  type Person,
+  signUpWithOrganization,
+  upload,
+} from '../../local/demo/api.ts'
 import { rowsArgument } from '../../local/demo/arguments.ts'
 import { timeRawCopy } from '../../local/demo/copy.ts'
 import { type OwnStack, temporaryStack } from '../../local/demo/endpoint.ts'
 import { megabytes, seconds, speed, tableLines, whole } from '../../local/demo/format.ts'
 import { type Later, runCommand } from '../../local/demo/run.ts'
 import { print, startStep, styled } from '../../local/demo/terminal.ts'
-import { type Completed, type Staged, watchUpload, watchWork } from '../../local/demo/watch.ts'
+import { type Completed, type Staged, watchUndo, watchUpload, watchWork } from '../../local/demo/watch.ts'
 import { writeFile } from './file.ts'
 import { timeInserts } from './peer.ts'
 import { resetPeak, usageOf } from './process.ts'
@@ -59,6 +66,10 @@ async function bench(later: Later): Promise<number> {
   const copyWithoutForeignKey = await copy(stack, file)
   print(styled('dim', '    Sluice, the same file again'))
   const again = await measuredImport(stack, person, file)
+  const found = await countRows(stack, person, 'customers')
+  print(styled('dim', '    Sluice, the first import taken back'))
+  const undone = await watchUndo(stack, person, first.id, rows)
+  const left = await countRows(stack, person, 'customers')
   const inserts = await insertsOfPeer(stack, peer)
 
   const yardstick = copies.reduce((sum, one) => sum + one, 0) / copies.length
@@ -80,6 +91,7 @@ async function bench(later: Later): Promise<number> {
       { what: 'Sluice: commit', milliseconds: first.commit, rows },
       { what: 'Sluice: request to completed', milliseconds: first.total, rows },
       { what: 'Sluice: the same file again, nothing changed', milliseconds: again.total, rows },
+      { what: 'Sluice: undo of the first', milliseconds: undone.taken, rows },
       {
         what: `supabase-js, batches of 1,000${inserts.rows < rows ? ' (scaled)' : ''}`,
         milliseconds: peerTime,
@@ -88,12 +100,13 @@ async function bench(later: Later): Promise<number> {
     ],
     figures: [
       ['Sluice is faster than supabase-js by', `${(peerTime / first.total).toFixed(1)} times`],
+      ['undo takes, of the time of its commit,', `${(undone.taken / first.commit).toFixed(2)}`],
       ...first.figures,
     ],
     notes: notes(inserts.rows),
   }
   await present(stack, report)
-  return isRight(first, again, await countRows(stack, person, 'customers')) ? 0 : 1
+  return isRight(first, again, found, undone.document, left) ? 0 : 1
 }
 
 /** A small import by somebody else, so that the function is loaded and every connection is open. */
@@ -152,6 +165,7 @@ function notes(peerSize: number): string[] {
   return [
     'raw COPY: the same file into an empty table with the columns, checks, unique keys and foreign key of `customers`, before Sluice and after it. No validation, no row level security, no report. Without the foreign key, which is looked up once a row, it is the row of its own.',
     'Sluice: `POST /functions/v1/imports?review=false` as a person under row level security, until `GET /imports/{id}` says `completed`. Validation and commit begin with the next tick of the workers, which is within a second.',
+    'Undo: `undo_import` of the first import until it says `undone`: each record is locked, compared with what the import left, looked up in every table that may refer to it, and deleted.',
     `supabase-js: one batch after the other as a person of another organization, under row level security, without validation${peerSize < rows ? `; ${scaled}` : ''}.`,
     'The idle of the functions process is what is resident after a small import; its peak is VmHWM during the request.',
   ]
@@ -174,13 +188,23 @@ async function present(stack: OwnStack, report: Report): Promise<void> {
   print('\n  Written to docs/benchmarks.md')
 }
 
-function isRight(first: Completed, again: Completed, found: number): boolean {
-  const wrong = [
-    ['inserted', first.document.counts.inserted],
-    ['unchanged when sent again', again.document.counts.unchanged],
-    ['in the table', found],
-  ].filter(([, count]) => count !== rows)
-  for (const [what, count] of wrong)
-    print(`  ${styled('red', `✘ ${whole(Number(count))} rows ${what}, not ${whole(rows)}`)}`)
+function isRight(
+  first: Completed,
+  again: Completed,
+  found: number,
+  undone: ImportDocument,
+  left: number,
+): boolean {
+  const wrong = (
+    [
+      ['inserted', first.document.counts.inserted, rows],
+      ['unchanged when sent again', again.document.counts.unchanged, rows],
+      ['in the table', found, rows],
+      ['taken back', undone.undo?.reversed, rows],
+      ['in the table after the undo', left, 0],
+    ] as const
+  ).filter(([, count, right]) => count !== right)
+  for (const [what, count, right] of wrong)
+    print(`  ${styled('red', `✘ ${whole(Number(count))} rows ${what}, not ${whole(right)}`)}`)
   return wrong.length === 0
 }
