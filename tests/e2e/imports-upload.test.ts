@@ -287,6 +287,17 @@ describe('sent again', () => {
     expect(third.body).toMatchObject({ status: 'completed', duplicate_of: id })
   })
 
+  it('at the same moment, one of the two is the earlier', async () => {
+    const file = `external_id,name\nSAME-3,${randomUUID()}\n`
+    const both = await Promise.all([upload(file), upload(file)])
+    const documents = await Promise.all(both.map(({ body }) => send(`/${body.id}`)))
+    const named = documents.map(
+      ({ body }) => (body as unknown as { duplicate_of: string | null }).duplicate_of,
+    )
+    expect(named.filter(Boolean)).toHaveLength(1)
+    expect(both.map(({ body }) => body.id)).toContain(named.find(Boolean))
+  })
+
   it('after a refusal the key is free', async () => {
     const headers = { 'idempotency-key': randomUUID() }
     expect((await upload('', '', headers)).status).toBe(400)
