@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { columnNames } from '../../../functions/imports/columns.ts'
 import { readTable, refusalOf } from '../../support/table.ts'
 
 describe('JSON', () => {
@@ -102,20 +103,25 @@ describe('JSON', () => {
   it.each([
     ['a comma too many', '[{"a":1},\n]', 'JSON is not valid', 'line 2: unexpected "]"'],
     ['a missing comma', '[{"a":1}\n\n{"a":2}]', 'JSON is not valid', 'line 3: unexpected "{"'],
-    ['a word', '{"a":1}\n{"a":undefined}', 'JSON is not valid', 'line 2: unexpected "u"'],
+    ['a word', '{"a":1}\n{"a":undefined}', 'JSON is not valid', 'line 2: unexpected "undefined"'],
     ['single quotes', '{"a":1}\n{\'a\':2}', 'JSON is not valid', 'line 2: unexpected "\'"'],
-    ['a number that is none', '{"a":01}', 'JSON is not valid', 'line 1: unexpected "1"'],
+    ['a number that is none', '{"a":01}', 'JSON is not valid', 'line 1: unexpected "01"'],
     ['a cut-off array', '[{"a":1},\n{"a":2}', 'JSON is not valid', 'line 2: the file ends in the middle'],
     ['a cut-off object', '{"a":1}\n{"a":', 'JSON is not valid', 'line 2: the file ends in the middle'],
     ['a cut-off text', '{"a":1}\n{"a":"x', 'JSON is not valid', 'line 2: the file ends in the middle'],
     ['something after the array', '[{"a":1}]\n{"a":2}', 'JSON is not valid', 'line 2: unexpected "{"'],
     ['arrays of arrays', '[["a","b"],\n[1,2]]', 'JSON has a row that is no object', 'line 1: an array'],
-    ['a number among objects', '[{"a":1},\n2]', 'JSON has a row that is no object', 'line 2: a number'],
-    ['null among objects', '{"a":1}\nnull', 'JSON has a row that is no object', 'line 2: null'],
+    ['a number among objects', '[{"a":1},\n2]', 'JSON has a row that is no object', 'line 2: a single value'],
+    ['null among objects', '{"a":1}\nnull', 'JSON has a row that is no object', 'line 2: a single value'],
     ['an array among objects', '{"a":1}\n["x"]', 'JSON has a row that is no object', 'line 2: an array'],
     ['an empty array', '[]', 'file is empty', ''],
     ['empty objects', '[{}, {}]', 'file is empty', ''],
-    ['nesting without end', `[{"a":${'['.repeat(200)}`, 'JSON is nested too deeply', 'line 1'],
+    [
+      'nesting without end',
+      `[{"a":${'['.repeat(200)}`,
+      'JSON is not valid',
+      'line 1: it is nested too deeply',
+    ],
   ])('is refused with %s', async (_, text, message, details) => {
     const refused = await refusalOf(text)
     expect(refused).toMatchObject({ status: 400, body: { code: '22023', message } })
@@ -182,4 +188,63 @@ describe('JSON', () => {
       { numRuns: 300 },
     )
   })
+
+  it('takes and refuses what JSON.parse takes and refuses, wherever a character is lost or added', async () => {
+    const value = fc.oneof(
+      fc.constantFrom('x', 'a "b"', '\\', 'ü', '', '{', ']', 'true', '\n'),
+      fc.constantFrom(0, -1.5, 1e21, 12, true, false, null),
+      fc.constantFrom([], {}, [1.5, 'x', null], { a: [{ b: ' ' }] }),
+    )
+    const objects = fc.array(
+      fc.dictionary(fc.constantFrom('a', 'b', 'c"'), value, { noNullPrototype: true }),
+      { maxLength: 4 },
+    )
+    const change = fc.record({
+      at: fc.nat(),
+      length: fc.constantFrom(0, 1, 1, 2),
+      text: fc.constantFrom('', '', ...'",:{}[]\\0-.en \n'),
+    })
+    await fc.assert(
+      fc.asyncProperty(
+        objects,
+        change,
+        fc.integer({ min: 1, max: 30 }),
+        async (rows, { at, length, text }, chunk) => {
+          const whole = JSON.stringify(rows)
+          const place = at % (whole.length + 1)
+          const written = whole.slice(0, place) + text + whole.slice(place + length)
+          const wanted = parsed(written)
+          if (wanted === 'something else') return // JSON, but not rows: or one row of NDJSON
+          if (wanted === undefined) {
+            expect((await refusalOf(written, { json: true }, { chunk })).status).toBe(400)
+            return
+          }
+          const read = await readTable(written, { json: true }, { chunk })
+          const nonEmpty = wanted.filter((row) => Object.keys(row).length > 0)
+          const keys = [...new Set(nonEmpty.flatMap(Object.keys))]
+          if (keys.some((key) => /^\d+$/.test(key))) return // JavaScript moves these to the front
+          expect(read.columns).toEqual(columnNames(keys))
+          expect(read.rows).toHaveLength(nonEmpty.length)
+          for (const [index, row] of nonEmpty.entries()) {
+            for (const [key, cell] of Object.entries(row)) {
+              const found = read.rows[index]?.[keys.indexOf(key)] ?? null
+              expect(typeof cell === 'string' || found === null ? found : JSON.parse(found)).toEqual(cell)
+            }
+          }
+        },
+      ),
+      { numRuns: 1000 },
+    )
+  })
+
+  function parsed(text: string): Record<string, unknown>[] | 'something else' | undefined {
+    try {
+      const value: unknown = JSON.parse(text)
+      const isRow = (row: unknown) => typeof row === 'object' && row !== null && !Array.isArray(row)
+      const areRows = Array.isArray(value) && value.every(isRow)
+      return areRows && value.some((row) => Object.keys(row).length > 0) ? value : 'something else'
+    } catch {
+      return undefined
+    }
+  }
 })
