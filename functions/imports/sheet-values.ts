@@ -5,6 +5,7 @@ export type NumberStyle =
   /** A number of so many digits at least, such as a postal code. */
   | { kind: 'padded'; digits: number }
 
+const shortForm = /^-?(0|[1-9]\d*)(\.\d*[1-9])?$/
 const plain: NumberStyle = { kind: 'number' }
 const dayMs = 86_400_000
 /** The day after the last that a sheet knows, 9999-12-31. */
@@ -44,7 +45,7 @@ export function numberStyle(id: number, code: string | undefined): NumberStyle {
  * spreadsheet shows, so that 0.1 + 0.2 is 0.3.
  */
 export function numberText(stored: string, style: NumberStyle, is1904: boolean): string {
-  if (style.kind === 'number' && /^-?[1-9]\d{0,14}$/.test(stored)) return stored // the most of them, and at once
+  if (style.kind === 'number' && stored.length <= 16 && shortForm.test(stored)) return stored // most of them, at once
   const value = Number(stored)
   if (!Number.isFinite(value) || stored.trim() === '') return stored
   if (style.kind === 'number') return shortest(value)
@@ -73,6 +74,8 @@ function clock(ms: number): string {
   return ms % 1000 === 0 ? text : `${text}.${String(ms % 1000).padStart(3, '0')}`
 }
 
+const isoDates = new Map<number, string>()
+
 /** Day 1 is 1 January 1900, and day 60 the 29 February that 1900 did not have; or day 0 is 1 January 1904. */
 function dateOf(days: number, is1904: boolean): string {
   if (is1904) return isoDate(Date.UTC(1904, 0, 1) + days * dayMs)
@@ -81,6 +84,12 @@ function dateOf(days: number, is1904: boolean): string {
   return isoDate(Date.UTC(1899, 11, days < 60 ? 31 : 30) + days * dayMs)
 }
 
+/** A sheet has few days, and names each of them often. */
 function isoDate(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 10)
+  let text = isoDates.get(ms)
+  if (text === undefined) {
+    text = new Date(ms).toISOString().slice(0, 10)
+    if (isoDates.size < 10_000) isoDates.set(ms, text)
+  }
+  return text
 }

@@ -343,7 +343,7 @@ $$;
 insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
   ('imports.max_request_bytes', 'number', 1024, 5368709120, '33554432', 'postgres', 'Largest file in a request, in bytes, as sent and as unpacked.'),
   ('imports.max_archive_bytes', 'number', 1024, 1073741824, '33554432', 'postgres', 'Largest zip archive or workbook, in bytes as sent: it is kept in memory.'),
-  ('imports.max_workbook_bytes', 'number', 1024, 1073741824, '41943040', 'postgres', 'Largest sheet of a workbook with its texts and styles, in bytes as unpacked.'),
+  ('imports.max_workbook_bytes', 'number', 1024, 1073741824, '33554432', 'postgres', 'Largest sheet of a workbook with its texts and styles, in bytes as unpacked.'),
   ('imports.max_columns', 'number', 1, 1600, '1000', 'postgres', 'Most columns of a file.'),
   ('imports.max_cell_bytes', 'number', 1, 104857600, '1048576', 'postgres', 'Largest cell, in bytes.'),
   ('imports.max_rows', 'number', 1, 1000000000, '50000000', 'system_admin', 'Most rows of a file.'),

@@ -89,7 +89,7 @@ select throws_ok($$ select private.finish_ingest(tests.kept('bad'), array_fill('
   'PT413', 'file has too many columns', 'an end with too many columns');
 select is(private.ingest_limits() - 'max_request_bytes',
   '{"max_columns": 1000, "max_cell_bytes": 1048576, "max_rows": 50000000,
-    "max_archive_bytes": 33554432, "max_workbook_bytes": 41943040}', 'the limits can be asked before');
+    "max_archive_bytes": 33554432, "max_workbook_bytes": 33554432}', 'the limits can be asked before');
 select results_eq(
   $$ select private.dataset_of_file(f) from unnest(
     '{customers.csv,01 Customers-2024.xlsx,WAREHOUSE LOCATIONS.csv,warehouse-locations.customers.csv,kunden.csv,""}'::text[]) as f $$,
