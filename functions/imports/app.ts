@@ -3,7 +3,7 @@ import { HTTPException } from 'hono/http-exception'
 import type { CallDatabase } from '../_shared/caller.ts'
 import { Refusal } from '../_shared/refusal.ts'
 import { failure } from '../_shared/reply.ts'
-import { awaitImport, getImport } from './await-import.ts'
+import { type Awaited, awaitImport, awaitSet, getImport } from './await-import.ts'
 import { createImport } from './create.ts'
 import { importEvents } from './events.ts'
 import { failedRowsFile } from './failed-csv.ts'
@@ -29,8 +29,7 @@ export function importsApp() {
 
   app.openapi(routes.upload, async (c) => {
     const { document, replayed } = await createImport(c.req.raw, c.req.query(), c.env.db)
-    if (!replayed) return json(document, 201)
-    return json(document, 200, { 'Idempotent-Replayed': 'true' })
+    return made(document, replayed)
   })
   app.openapi(routes.list, async (c) => {
     const { limit, ...filter } = c.req.valid('query')
@@ -38,10 +37,8 @@ export function importsApp() {
   })
   app.openapi(routes.get, async (c) => json(await getImport(c.env.db, c.req.valid('param').id)))
   app.openapi(routes.change, async (c) => {
-    const { mapping, options } = c.req.valid('json')
-    return json(
-      await c.env.db('set_import_mapping', { import_id: c.req.valid('param').id, mapping, options }),
-    )
+    const import_id = c.req.valid('param').id
+    return json(await c.env.db('set_import_mapping', { import_id, ...c.req.valid('json') }))
   })
   for (const [route, rpc] of [
     [routes.validate, 'validate_import'],
@@ -92,6 +89,20 @@ export function importsApp() {
     const lastEventId = c.req.valid('header')['last-event-id']
     return importEvents(c.env.db, c.req.valid('param').id, lastEventId)
   })
+  app.openapi(routes.createSet, async (c) => {
+    const idempotency_key = c.req.valid('header')['idempotency-key']
+    const set = await c.env.db('create_import_set', { ...c.req.valid('json'), idempotency_key })
+    return made(set, (set as { replayed?: boolean }).replayed)
+  })
+  app.openapi(routes.getSet, async (c) =>
+    json(await c.env.db('get_import_set', { set_id: c.req.valid('param').id })),
+  )
+  app.openapi(routes.runSet, async (c) => {
+    const { wait, ...args } = c.req.valid('query')
+    const set_id = c.req.valid('param').id
+    const started = await c.env.db('run_import_set', { set_id, ...args })
+    return answered(started, wait, () => awaitSet(c.env.db, set_id, wait))
+  })
 
   describeApp(app)
   app.onError((cause) => failure(cause instanceof HTTPException ? unreadable(cause) : cause))
@@ -107,10 +118,13 @@ function json(body: unknown, status = 200, headers: Record<string, string> = {})
   return Response.json(body, { status, headers }) as never
 }
 
-/**
- * Starts something with an import. The answer is what the RPC says of it or, with `wait`, the import once that is done or
- * the time is over.
- */
+/** What a request made, or an earlier one with the same Idempotency-Key. */
+function made(document: unknown, replayed = false): never {
+  if (!replayed) return json(document, 201)
+  return json(document, 200, { 'Idempotent-Replayed': 'true' })
+}
+
+/** Starts something with an import. */
 async function start(
   db: CallDatabase,
   importId: string,
@@ -119,8 +133,17 @@ async function start(
   args: Record<string, unknown> = {},
 ): Promise<never> {
   const started = await db(rpc, { import_id: importId, ...args })
+  return answered(started, wait, () => awaitImport(db, importId, wait))
+}
+
+/** What the database said of something that was started; with `wait`, what is read once it is done or the time is over. */
+async function answered(
+  started: unknown,
+  wait: number,
+  read: () => Promise<Awaited<unknown>>,
+): Promise<never> {
   if (wait === 0) return json(started, 202)
-  const { document, done } = await awaitImport(db, importId, wait)
+  const { document, done } = await read()
   return json(document, done ? 200 : 202)
 }
 

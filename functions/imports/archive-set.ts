@@ -14,7 +14,7 @@ import { measured } from './upload.ts'
 
 const maxFiles = 50
 /** What can be said of one file only. */
-const singleParameters = ['mapping', 'set_id', 'depends_on', 'corrects'] as const
+const singleParameters = ['mapping', 'template_id', 'set_id', 'depends_on', 'corrects'] as const
 
 /** A set of imports, as the database describes it. */
 export interface ImportSet {

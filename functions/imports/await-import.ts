@@ -30,6 +30,12 @@ export async function getImport(db: CallDatabase, id: string): Promise<ImportDoc
   return (await db('get_import', { import_id: id })) as ImportDocument
 }
 
+/** A document, and whether what was waited for is done. */
+export interface Awaited<Document> {
+  document: Document
+  done: boolean
+}
+
 /**
  * The document of an import once nothing is being done on it, or when the time is over. An import that goes on to the
  * commit by itself is `validated` for a moment only: then its job is not over.
@@ -38,11 +44,32 @@ export async function awaitImport(
   db: CallDatabase,
   id: string,
   seconds: number,
-): Promise<{ document: ImportDocument; done: boolean }> {
+): Promise<Awaited<ImportDocument>> {
+  return readUntil(
+    () => getImport(db, id),
+    (document) => isAtEnd(document) || (document.status === 'validated' && !isAtWork(document)),
+    seconds,
+  )
+}
+
+/** The document of a set once nothing of it runs, or when the time is over. */
+export async function awaitSet(db: CallDatabase, set_id: string, seconds: number): Promise<Awaited<unknown>> {
+  return readUntil(
+    async () => (await db('get_import_set', { set_id })) as { status: string },
+    (set) => set.status !== 'running',
+    seconds,
+  )
+}
+
+async function readUntil<Document>(
+  read: () => Promise<Document>,
+  isDone: (document: Document) => boolean,
+  seconds: number,
+): Promise<Awaited<Document>> {
   const deadline = Date.now() + seconds * 1000
   for (;;) {
-    const document = await getImport(db, id)
-    const done = isAtEnd(document) || (document.status === 'validated' && !isAtWork(document))
+    const document = await read()
+    const done = isDone(document)
     if (done || Date.now() + interval > deadline) return { document, done }
     await sleep(interval)
   }

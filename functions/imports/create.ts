@@ -78,6 +78,7 @@ async function receive(
   }
   const created = (await db('create_import', {
     ...importArguments(parameters),
+    template_id: parameters.template_id,
     set_id: parameters.set_id,
     depends_on: parameters.depends_on,
     corrects: parameters.corrects,

@@ -11,9 +11,12 @@ import {
   jobAnswerSchema,
   lastEventSchema,
   listSchema,
+  newSetSchema,
   rowListSchema,
   rowsSchema,
+  runSetSchema,
   setAnswerSchema,
+  setSchema,
   startSchema,
   undoSchema,
   uploadSchema,
@@ -106,7 +109,7 @@ export const change = createRoute({
   method: 'patch',
   path: '/imports/{id}',
   operationId: 'changeImport',
-  summary: 'Set mapping or options',
+  summary: 'Set mapping, options or prerequisites',
   security,
   request: {
     params: idSchema,
@@ -222,6 +225,49 @@ export const events = createRoute({
       content: { 'text/event-stream': { schema: z.string().openapi({ example: eventExample }) } },
     },
     204: { description: 'The last event was the end' },
+  },
+})
+
+export const createSet = createRoute({
+  method: 'post',
+  path: '/imports/sets',
+  operationId: 'createImportSet',
+  summary: 'Make a set of imports',
+  description:
+    'Uploads join it with `set_id`. Each of its imports waits for those of the set whose datasets its own refers to. A zip archive makes a set by itself.',
+  security,
+  request: {
+    headers: idempotencySchema,
+    body: { required: true, content: { 'application/json': { schema: newSetSchema } } },
+  },
+  responses: {
+    ...refusals,
+    200: answer(setSchema, 'The same Idempotency-Key was seen before: the set of then'),
+    201: answer(setSchema, 'The set'),
+  },
+})
+
+export const getSet = createRoute({
+  method: 'get',
+  path: '/imports/sets/{id}',
+  operationId: 'getImportSet',
+  summary: 'A set and its imports',
+  security,
+  request: { params: idSchema },
+  responses: { ...refusals, 200: answer(setSchema, 'The set') },
+})
+
+export const runSet = createRoute({
+  method: 'post',
+  path: '/imports/sets/{id}/run',
+  operationId: 'runImportSet',
+  summary: 'Validate and commit every staged import of a set, in the order of their references',
+  security,
+  request: { params: idSchema, query: runSetSchema },
+  responses: {
+    ...refusals,
+    200: answer(setSchema, 'With wait: the set, when nothing of it runs any more'),
+    202: answer(setSchema, 'The set as it is'),
   },
 })
 

@@ -18,6 +18,7 @@ export const mappingSchema = z
     z.string(),
     z.union([
       z.string(),
+      z.null(),
       z.looseObject({
         column: z.string().optional(),
         columns: z.array(z.string()).optional(),
@@ -27,8 +28,9 @@ export const mappingSchema = z
     ]),
   )
   .openapi('Mapping', {
-    description: 'From field name to column name, or to { column | columns, transforms, default }',
-    example: { external_id: 'Customer no.', name: { column: 'Name', transforms: ['trim'] } },
+    description:
+      'From field name to column name, or to { column | columns, transforms, default }; null leaves the field out',
+    example: { external_id: 'Customer no.', name: { column: 'Name', transforms: ['trim'] }, notes: null },
   })
 
 export const optionsSchema = z
@@ -146,6 +148,20 @@ export const importListSchema = z
   .looseObject({ imports: z.array(importSchema), next_before: z.string().nullable() })
   .openapi('ImportList')
 
+/** Several imports, as `get_import_set` describes them. */
+export const setSchema = z
+  .looseObject({
+    id: z.uuid(),
+    org_id: z.uuid(),
+    name: z.string().nullable(),
+    status: z.enum(['running', 'failed', 'paused', 'open', 'completed', 'cancelled', 'undone']).openapi({
+      description: 'failed: an import failed, or waits for one that did. open: some await somebody',
+    }),
+    imports: z.array(importSchema).openapi({ description: 'In the order of their references' }),
+    created_at: z.string(),
+  })
+  .openapi('ImportSet')
+
 const issueSchema = z.looseObject({
   field: z.string().nullable(),
   severity: z.enum(['error', 'warning']),
@@ -210,6 +226,11 @@ const ids = z
   .transform((text) => text.split(','))
   .pipe(z.array(z.uuid()))
 
+const prerequisites = 'Imports that must be completed before this one is validated'
+const templateSchema = z.uuid().openapi({
+  description: 'A template: its mapping and options are taken, but for those given beside it',
+})
+
 const forceSchema = flag.optional().openapi({
   description: 'true: apply a file that was imported before',
   type: 'boolean',
@@ -244,12 +265,13 @@ export const uploadSchema = z.object({
   set_id: z.uuid().optional().openapi({ description: 'A set of imports that it belongs to' }),
   depends_on: ids.optional().openapi({
     type: 'string',
-    description: 'Imports that must be completed before this one is validated, separated by commas',
+    description: `${prerequisites}, separated by commas`,
   }),
   corrects: z.uuid().optional().openapi({
     description:
       'The import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one',
   }),
+  template_id: templateSchema.optional(),
   mapping: json(mappingSchema).optional().openapi({ type: 'string', description: 'JSON, see Mapping' }),
   options: json(optionsSchema).optional().openapi({ type: 'string', description: 'JSON, see Options' }),
   duplicates: optionShape.duplicates,
@@ -298,6 +320,21 @@ export const undoSchema = z.object({
 export const changeSchema = z.strictObject({
   mapping: mappingSchema.optional(),
   options: optionsSchema.optional(),
+  template_id: templateSchema.optional(),
+  depends_on: z.array(z.uuid()).optional().openapi({ description: prerequisites }),
+})
+export const newSetSchema = z.strictObject({
+  name: z.string().min(1).max(255).optional(),
+  org_id: z.uuid().optional().openapi({ description: 'For the service, which belongs to no organization' }),
+})
+export const runSetSchema = z.object({
+  commit: flag.optional().openapi({
+    description: 'false: validate only',
+    type: 'boolean',
+    default: true,
+  }),
+  wait: waitSchema,
+  force: forceSchema,
 })
 export const listSchema = z.object({
   dataset: z.string().optional(),

@@ -85,25 +85,33 @@ describe('somebody of another organization', () => {
     expect(allowed.status).not.toBe(404)
   })
 
-  it('gets 404 of every route of an import, as for one that never was', async () => {
+  it('gets 404 of every route of an import or a set, as for one that never was', async () => {
+    const setId = (await request(admin, 'POST', '/sets', { body: {} })).body.id
     const description = (await request(stranger, 'GET', '/openapi.json')).body as unknown as {
       paths: Record<string, Record<string, object>>
     }
     const bodies: Record<string, unknown> = { 'patch /{id}': { options: { blank: 'clear' } } }
     const routes = Object.entries(description.paths)
-      .filter(([path]) => path.startsWith('/imports/{id}'))
+      .filter(([path]) => path.includes('{id}'))
       .flatMap(([path, methods]) =>
         Object.keys(methods).map((method) => `${method} ${path.slice('/imports'.length)}`),
       )
-    expect(routes).toEqual(expect.arrayContaining(['get /{id}', 'post /{id}/undo', 'get /{id}/failed.csv']))
+    expect(routes).toEqual(
+      expect.arrayContaining(['get /{id}', 'post /{id}/undo', 'get /{id}/events', 'post /sets/{id}/run']),
+    )
     for (const route of routes) {
       const [method, path] = route.split(' ') as [string, string]
       const of = async (id: string) =>
         request(stranger, method.toUpperCase(), path.replace('{id}', id), { body: bodies[route] })
-      const [hidden, absent] = [await of(importId), await of(randomUUID())]
-      expect([route, hidden.status, hidden.body.message]).toEqual([route, 404, 'import not found'])
+      const hidden = await of(path.startsWith('/sets/') ? setId : importId)
+      const absent = await of(randomUUID())
+      expect([route, hidden.status, hidden.body.code]).toEqual([route, 404, 'PT404'])
       expect([route, absent.status, absent.body]).toEqual([route, 404, hidden.body])
     }
+    const joined = await request(stranger, 'POST', `?dataset=customers&set_id=${setId}`, {
+      body: 'name\nA\n',
+    })
+    expect([joined.status, joined.body.code]).toEqual([404, 'PT404'])
   })
 
   it('cannot make an import there, and lists none of theirs', async () => {

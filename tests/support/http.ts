@@ -6,6 +6,8 @@ export type Body = ImportDocument & {
   code: string
   message: string
   result: Record<string, number> | null
+  imports: ImportDocument[]
+  waiting_for: { id: string; dataset: string; status: string }[] | null
   undo: { reversed: number; kept: Record<string, number> } | null
 }
 

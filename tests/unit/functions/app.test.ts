@@ -55,6 +55,15 @@ describe('routes', () => {
     ['POST', `/imports/${id}/resume`, 'resume_import', { import_id: id }, 202],
     ['POST', `/imports/${id}/retry`, 'retry_import', { import_id: id }, 202],
     ['POST', `/imports/${id}/cancel`, 'cancel_import', { import_id: id }, 202],
+    ['GET', `/imports/sets/${id}`, 'get_import_set', { set_id: id }, 200],
+    ['POST', `/imports/sets/${id}/run`, 'run_import_set', { set_id: id }, 202],
+    [
+      'POST',
+      `/imports/sets/${id}/run?commit=false&force=true`,
+      'run_import_set',
+      { set_id: id, commit: false, force: true },
+      202,
+    ],
     ['POST', `/imports/${id}/undo`, 'undo_import', { import_id: id }, 202],
     ['POST', `/imports/${id}/undo?dry_run=true`, 'undo_import', { import_id: id, dry_run: true }, 202],
     [
@@ -77,10 +86,12 @@ describe('routes', () => {
     expect(answer.status).toBe(status)
   })
 
-  it('PATCH sets mapping and options', async () => {
+  it('PATCH sets what it is given', async () => {
     const change = {
-      mapping: { name: 'Name', email: { column: 'Mail', transforms: ['trim'] } },
+      mapping: { name: 'Name', email: { column: 'Mail', transforms: ['trim'] }, notes: null },
       options: { blank: 'clear' },
+      template_id: id,
+      depends_on: [id],
     }
     const answer = await send('PATCH', `/imports/${id}`, { body: JSON.stringify(change) })
     expect(answer.calls).toEqual([['set_import_mapping', { import_id: id, ...change }]])
