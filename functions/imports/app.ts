@@ -3,8 +3,8 @@ import { HTTPException } from 'hono/http-exception'
 import type { CallDatabase } from '../_shared/caller.ts'
 import { Refusal } from '../_shared/refusal.ts'
 import { failure } from '../_shared/reply.ts'
-import { type Awaited, awaitImport, awaitSet, getImport } from './await-import.ts'
-import { createImport } from './create.ts'
+import { type Awaited, awaitImport, awaitSet, getImport, type ImportDocument } from './await-import.ts'
+import { createImport, proceed } from './create.ts'
 import { importEvents } from './events.ts'
 import { failedRowsFile } from './failed-csv.ts'
 import { describeApp } from './openapi.ts'
@@ -88,6 +88,14 @@ export function importsApp() {
   app.openapi(routes.events, async (c) => {
     const lastEventId = c.req.valid('header')['last-event-id']
     return importEvents(c.env.db, c.req.valid('param').id, lastEventId)
+  })
+  app.openapi(routes.correct, async (c) => {
+    const child = (await c.env.db('correct_import', {
+      import_id: c.req.valid('param').id,
+      corrections: c.req.valid('json').corrections,
+      idempotency_key: c.req.valid('header')['idempotency-key'],
+    })) as ImportDocument
+    return made(await proceed(c.env.db, child.id, c.req.valid('query')), child.replayed)
   })
   app.openapi(routes.createSet, async (c) => {
     const idempotency_key = c.req.valid('header')['idempotency-key']

@@ -40,17 +40,23 @@ export async function createImport(
 
   const [created] = imports
   if (!created) throw new Error('no import was made')
-  const status = replayed ? created.status : 'staged'
-  if (!parameters.review && status === 'staged') {
-    const document = await getImport(db, created.id)
+  return { document: await proceed(db, created.id, parameters), replayed }
+}
+
+/** Sets a staged import going, unless it is to be reviewed, and describes it. */
+export async function proceed(
+  db: CallDatabase,
+  importId: string,
+  { review, wait, force }: Pick<UploadParameters, 'review' | 'wait' | 'force'>,
+): Promise<ImportDocument> {
+  const document = await getImport(db, importId)
+  if (review) return document
+  if (document.status === 'staged') {
     // The same file again goes on only when somebody says so.
-    if (document.duplicate_of && !parameters.force) return { document, replayed }
-    await db('validate_import', { import_id: created.id, commit: true, force: parameters.force })
+    if (document.duplicate_of && !force) return document
+    await db('validate_import', { import_id: importId, commit: true, force })
   }
-  if (parameters.review || parameters.wait === 0) {
-    return { document: await getImport(db, created.id), replayed }
-  }
-  return { document: (await awaitImport(db, created.id, parameters.wait)).document, replayed }
+  return (await awaitImport(db, importId, wait)).document
 }
 
 /**

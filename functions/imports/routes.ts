@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import {
   changeSchema,
+  correctionsSchema,
   errorSchema,
   idempotencySchema,
   idSchema,
@@ -12,6 +13,7 @@ import {
   lastEventSchema,
   listSchema,
   newSetSchema,
+  proceedSchema,
   rowListSchema,
   rowsSchema,
   runSetSchema,
@@ -207,6 +209,28 @@ export const failedCsv = createRoute({
   security,
   request: { params: idSchema },
   responses: { ...refusals, 200: { description: 'A file', content: { 'text/csv': { schema: z.string() } } } },
+})
+
+export const correct = createRoute({
+  method: 'post',
+  path: '/imports/{id}/corrections',
+  operationId: 'correctImport',
+  summary: 'Bring failed rows in again, with some cells replaced',
+  description:
+    'Makes an import of these rows, with dataset, mode, mapping and options of the one that they failed in; the cells not given are as they were sent. For more than a thousand rows correct the `failed.csv` and upload it with `corrects`.',
+  security,
+  request: {
+    params: idSchema,
+    query: proceedSchema,
+    headers: idempotencySchema,
+    body: { required: true, content: { 'application/json': { schema: correctionsSchema } } },
+  },
+  responses: {
+    ...refusals,
+    200: answer(importSchema, 'The same Idempotency-Key was seen before: the import of then'),
+    201: answer(importSchema, 'The new import'),
+    413: answer(errorSchema, 'Too many rows'),
+  },
 })
 
 export const events = createRoute({

@@ -245,6 +245,17 @@ export const waitSchema = z.coerce
 
 const optionShape = optionsSchema.shape
 
+const proceedShape = {
+  review: flag.default(true).openapi({
+    description: 'false: validate and commit without a stop',
+    type: 'boolean',
+    default: true,
+  }),
+  wait: waitSchema,
+  force: forceSchema,
+}
+export const proceedSchema = z.object(proceedShape)
+
 /** The parameters of an upload, in the query or as form fields before the file. */
 export const uploadSchema = z.object({
   dataset: z.string().min(1).optional().openapi({
@@ -255,13 +266,7 @@ export const uploadSchema = z.object({
   mode: modeSchema.optional(),
   org_id: z.uuid().optional().openapi({ description: 'For the service, which belongs to no organization' }),
   filename: z.string().min(1).max(500).optional(),
-  review: flag.default(true).openapi({
-    description: 'false: validate and commit without a stop',
-    type: 'boolean',
-    default: true,
-  }),
-  wait: waitSchema,
-  force: forceSchema,
+  ...proceedShape,
   set_id: z.uuid().optional().openapi({ description: 'A set of imports that it belongs to' }),
   depends_on: ids.optional().openapi({
     type: 'string',
@@ -322,6 +327,18 @@ export const changeSchema = z.strictObject({
   options: optionsSchema.optional(),
   template_id: templateSchema.optional(),
   depends_on: z.array(z.uuid()).optional().openapi({ description: prerequisites }),
+})
+export const correctionsSchema = z.strictObject({
+  corrections: z
+    .array(
+      z.strictObject({
+        row: z.int().openapi({ description: 'The row_number of a failed row' }),
+        cells: z
+          .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+          .openapi({ description: 'From column to what its cell should be; the others stay' }),
+      }),
+    )
+    .openapi({ example: [{ row: 17, cells: { email: 'x@example.com' } }] }),
 })
 export const newSetSchema = z.strictObject({
   name: z.string().min(1).max(255).optional(),

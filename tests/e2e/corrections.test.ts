@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { parse } from 'csv-parse/sync'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
 import { type Person, signUp } from '../support/client.ts'
+import { request } from '../support/http.ts'
 
 // What failed is corrected and sent back: as a file, or cell by cell.
 
@@ -117,5 +118,35 @@ describe('corrections', () => {
     await expect
       .poll(async () => ((await (await get(first.id)).json()) as Import).chain, { timeout: 20_000 })
       .toEqual({ rows: 2, applied: 2, failed: 0 })
+  })
+
+  it('a few cells may be sent as JSON, once for each key', async () => {
+    const first = await upload(
+      'external_id,name,email\nJ1,One,one\nJ2,Two,two\n',
+      'dataset=customers&review=false&wait=30',
+    )
+    const send = (body: unknown, headers: Record<string, string> = {}) =>
+      request(ada, 'POST', `/${first.id}/corrections?review=false&wait=30`, { body, headers })
+    const key = { 'idempotency-key': randomUUID() }
+    const corrections = [
+      { row: 1, cells: { email: 'one@example.com' } },
+      { row: 2, cells: { email: null, name: 2 } },
+    ]
+    const sent = await send({ corrections }, key)
+    expect(sent).toMatchObject({
+      status: 201,
+      body: { status: 'completed', corrects: first.id, counts: { inserted: 2 } },
+    })
+    const again = await send({ corrections }, key)
+    expect([again.status, again.body.id]).toEqual([200, sent.body.id])
+    for (const [body, status] of [
+      [{}, 400],
+      [{ corrections: [] }, 400],
+      [{ corrections: [{ row: 1, cells: { email: ['x'] } }] }, 400],
+      [{ corrections: [{ row: 3, cells: { email: 'x' } }] }, 400],
+      [{ corrections: Array.from({ length: 1001 }, (_, n) => ({ row: n, cells: { email: 'x' } })) }, 413],
+    ] as const) {
+      expect([(await send(body)).status, body]).toEqual([status, body])
+    }
   })
 })

@@ -90,7 +90,10 @@ describe('somebody of another organization', () => {
     const description = (await request(stranger, 'GET', '/openapi.json')).body as unknown as {
       paths: Record<string, Record<string, object>>
     }
-    const bodies: Record<string, unknown> = { 'patch /{id}': { options: { blank: 'clear' } } }
+    const bodies: Record<string, unknown> = {
+      'patch /{id}': { options: { blank: 'clear' } },
+      'post /{id}/corrections': { corrections: [{ row: 2, cells: { email: 'x@example.com' } }] },
+    }
     const routes = Object.entries(description.paths)
       .filter(([path]) => path.includes('{id}'))
       .flatMap(([path, methods]) =>
