@@ -9,12 +9,12 @@ export type Person = { email: string; token: string; organizationId: string }
 /** What is read here of the document of an import. */
 export type ImportDocument = {
   id: string
+  dataset: string
   status: string
   row_count: number | null
   mapping: Record<string, unknown> | null
   counts: Record<'rows' | 'valid' | 'failed' | 'inserted' | 'updated' | 'unchanged' | 'pending', number>
   issues: { code: string; severity: string; field: string | null; count: number }[]
-  undo: { reversed: number; kept: Record<string, number> } | null
   error: { code: string; message: string } | null
   progress: {
     total: number
@@ -23,6 +23,8 @@ export type ImportDocument = {
     eta_seconds: number | null
   } | null
   job: { job_type: string; status: string } | null
+  /** How many records an undo took back, and kept, by reason. */
+  undo: { reversed: number; kept: Record<string, number> } | null
   created_at: string
   staged_at: string | null
   validated_at: string | null
@@ -96,25 +98,41 @@ export async function upload(
   return (await answerOf(response, 'the upload')) as ImportDocument
 }
 
-/** Sets the undo of an import going. */
+/** Posts a zip archive of files, each named after its dataset, to be imported as a set without a stop. */
+export async function uploadArchive(
+  at: Endpoint,
+  person: Person,
+  archive: Uint8Array<ArrayBuffer>,
+  fileName: string,
+): Promise<ImportDocument[]> {
+  const query = new URLSearchParams({ review: 'false', filename: fileName })
+  const response = await fetch(`${at.url}/functions/v1/imports?${query}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${person.token}`, 'content-type': 'application/zip' },
+    body: archive,
+  })
+  return ((await answerOf(response, 'the upload')) as { imports: ImportDocument[] }).imports
+}
+
+/** Begins to take back what an import did. */
 export async function undo(at: Endpoint, person: Person, id: string): Promise<void> {
   await request(at, person, '/rest/v1/rpc/undo_import', { import_id: id })
 }
 
-/** Follows an import until it is over, or in the state named. Gives up when nothing has moved for a minute. */
+/** Follows an import until it has come to what is expected. Gives up when nothing has moved for a minute. */
 export async function follow(
   at: Endpoint,
   person: Person,
   id: string,
   progress: (document: ImportDocument) => void,
-  end: 'completed' | 'undone' = 'completed',
+  goal: 'completed' | 'undone' = 'completed',
 ): Promise<ImportDocument> {
   let last = ''
   let movedAt = performance.now()
   for (;;) {
     const document = (await get(at, person, `/functions/v1/imports/${id}`)) as ImportDocument
     progress(document)
-    if (document.status === end) return document
+    if (document.status === goal) return document
     if (['failed', 'cancelled'].includes(document.status)) {
       const { code, message } = document.error ?? { code: 'no code', message: 'it does not say why' }
       throw new Error(`the import ended as ${document.status}: ${message} (${code})`)

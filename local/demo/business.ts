@@ -21,6 +21,19 @@ export type Dataset = (typeof datasets)[number]
 /** A made-up business: the numbers of its records by dataset, those alone to which others may refer. */
 export type Business = Record<Dataset, readonly number[]>
 
+/** A business with so many records of each dataset, numbered from 1, but for those that are left out. */
+export function businessOf(
+  counts: Record<Dataset, number>,
+  isLeftOut: (number: number, dataset: Dataset) => boolean = () => false,
+): Business {
+  const business: Partial<Business> = {}
+  for (const dataset of datasets) {
+    const all = Array.from({ length: counts[dataset] }, (_, index) => index + 1)
+    business[dataset] = all.filter((number) => !isLeftOut(number, dataset))
+  }
+  return business as Business
+}
+
 /** What a file of a dataset looks like. Everything of a record depends on its number and the business alone. */
 type Kind = {
   /** The header: names as programs and people give them. */
@@ -186,7 +199,7 @@ function inventoryLevel(number: number, business: Business): string[][] {
   const random = seededFor('inventory_levels', number)
   const index = number - 1
   const { products, warehouse_locations: locations } = business
-  const place = (index + Math.floor(index / products.length)) % locations.length
+  const place = ((index % products.length) + Math.floor(index / products.length)) % locations.length
   const quantity = random.below(500)
   const cells = [
     productNumber(products[index % products.length] as number),

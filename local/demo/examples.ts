@@ -1,4 +1,4 @@
-import { type Business, csv, type Dataset, datasets, fileRows } from './business.ts'
+import { businessOf, csv, type Dataset, datasets, fileRows } from './business.ts'
 
 const counts: Record<Dataset, number> = {
   customers: 50,
@@ -20,8 +20,11 @@ const wrongCustomers: Record<number, (cells: string[]) => void> = {
 
 /** The sample files of examples/, by name. They belong together: what one refers to is in another. */
 export function exampleFiles(): Record<string, string> {
-  const all = Object.fromEntries(datasets.map((dataset) => [dataset, numbers(counts[dataset])])) as Business
-  const business = { ...all, customers: all.customers.filter((number) => !wrongCustomers[number]) }
+  const all = businessOf(counts)
+  const business = businessOf(
+    counts,
+    (number, dataset) => dataset === 'customers' && number in wrongCustomers,
+  )
   return Object.fromEntries(
     datasets.map((dataset) => {
       const rows = fileRows(dataset, business, all[dataset], ([cells = []], number) => {
@@ -30,8 +33,4 @@ export function exampleFiles(): Record<string, string> {
       return [`${dataset}.csv`, csv(dataset, rows)]
     }),
   )
-}
-
-function numbers(count: number): readonly number[] {
-  return Array.from({ length: count }, (_, index) => index + 1)
 }

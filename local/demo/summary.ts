@@ -53,7 +53,15 @@ export function printTimes(taken: number, copyTaken: number): void {
   print(`  ${styled('bold', seconds(copyTaken))} for a raw COPY of the right rows, which judges nothing`)
 }
 
-function printTable(header: string[], rows: string[][]): void {
+/** Whatever did not come out as it must. */
+export function printDifferences(wrong: string[]): void {
+  print(`\n  ${styled('red', `✘ ${whole(wrong.length)} things are not as they must be:`)}\n`)
+  for (const line of wrong.slice(0, 20)) print(`    ${line}`)
+  if (wrong.length > 20) print(`    and ${whole(wrong.length - 20)} more`)
+}
+
+/** A table, set in. */
+export function printTable(header: string[], rows: string[][]): void {
   for (const [index, line] of tableLines(header, rows).entries()) {
     print(`  ${index < 2 ? styled('dim', line) : line}`)
   }

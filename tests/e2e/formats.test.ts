@@ -4,9 +4,9 @@ import { gzipSync } from 'node:zlib'
 import { writeXlsx } from 'hucre/xlsx'
 import type { Sql } from 'postgres'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { zip } from '../../local/demo/zip.ts'
 import { connect, type Person, signUp } from '../support/client.ts'
 import { workbook } from '../support/workbook.ts'
-import { zip } from '../support/zip.ts'
 
 // Every kind of file over HTTP, to the rows that come of it.
 

@@ -5,7 +5,9 @@ import { parse } from 'csv-parse/sync'
 import type { Sql } from 'postgres'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type Dataset, datasets } from '../../local/demo/business.ts'
+import { zip } from '../../local/demo/zip.ts'
 import { connect, type Person, signUp } from '../support/client.ts'
+import { until } from '../support/imports.ts'
 
 // A business moves in: the sample files, in the order of their references, and what the tables hold then.
 
@@ -87,10 +89,12 @@ const stored: Partial<Record<Dataset, { columns: string[]; query: string }>> = {
 
 interface Document {
   id: string
+  dataset: Dataset
   status: string
   counts: Record<string, number>
   issues: { code: string; field: string | null }[]
   suggested_mapping: Record<string, { column: string }>
+  undo: { reversed: number; kept: Record<string, number> } | null
 }
 
 let ada: Person
@@ -115,10 +119,35 @@ function sample(dataset: Dataset): string {
   return readFileSync(join(import.meta.dirname, '../../examples', `${dataset}.csv`), 'utf8')
 }
 
-async function send(path: string, method = 'GET', body?: string, type = 'text/csv'): Promise<Document> {
+/** Does something as somebody else, who has an organization of their own. */
+async function asAnother(name: string, work: () => Promise<void>): Promise<void> {
+  const before = { ada, organization }
+  try {
+    ada = await signUp(name)
+    organization = await organizationOf(ada)
+    await work()
+  } finally {
+    ;({ ada, organization } = before)
+  }
+}
+
+/** An import when it has come to a status. */
+function reached(id: string | undefined, status: string): Promise<Document> {
+  return until(`import ${id} is ${status}`, 60, async () => {
+    const document = await send(`/${id}`)
+    return document.status === status && document
+  })
+}
+
+async function send(
+  path: string,
+  method = 'GET',
+  body?: BodyInit,
+  type = 'text/csv',
+): Promise<Document & { imports: Document[] }> {
   const headers = { authorization: `Bearer ${ada.token}`, 'content-type': type }
   const response = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) })
-  const document = (await response.json()) as Document
+  const document = (await response.json()) as Document & { imports: Document[] }
   if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(document)}`)
   return document
 }
@@ -171,14 +200,51 @@ describe('the samples', () => {
   })
 
   it('name what is missing where they come too early', async () => {
-    const bob = ada
-    ada = await signUp('bob')
-    await organizationOf(ada)
-    const document = await importSample('orders')
-    expect(document).toMatchObject({ status: 'completed', counts: { rows: 72, failed: 72, inserted: 0 } })
-    const codes = new Set(document.issues.map(({ code, field }) => `${code} ${field}`))
-    expect(codes).toEqual(new Set(['reference_not_found customer', 'reference_not_found product']))
-    ada = bob
+    await asAnother('bob', async () => {
+      const document = await importSample('orders')
+      expect(document).toMatchObject({ status: 'completed', counts: { rows: 72, failed: 72, inserted: 0 } })
+      const codes = new Set(document.issues.map(({ code, field }) => `${code} ${field}`))
+      expect(codes).toEqual(new Set(['reference_not_found customer', 'reference_not_found product']))
+    })
+  })
+
+  it('come as one zip, in whatever order, and the orders can be undone but for those that others name', async () => {
+    await asAnother('cleo', async () => {
+      const archive = zip(
+        [...datasets].reverse().map((name) => ({ name: `${name}.csv`, content: sample(name) })),
+      )
+      const { imports } = await send('?review=false', 'POST', new Uint8Array(archive), 'application/zip')
+      const ids = new Map(imports.map(({ id, dataset }) => [dataset, id]))
+      for (const dataset of datasets) {
+        const { rows, failed } = samples[dataset]
+        const document = await reached(ids.get(dataset), 'completed')
+        expect(document).toMatchObject({ counts: { rows, failed, inserted: rows - failed } })
+        const { columns, query } = stored[dataset] ?? {}
+        if (columns && query) expect(await recordsIn(query)).toEqual(recordsOf(dataset, columns))
+      }
+
+      const named = new Set(
+        [...recordsOf('invoices', ['Order No.']), ...recordsOf('payments', ['Order No.'])].flat(),
+      )
+      const all = new Set(recordsOf('orders', ['Order No.']).flat())
+      const kept = [...all].filter((order) => named.has(order))
+      expect(kept.length).toBeGreaterThan(0)
+      expect(kept.length).toBeLessThan(all.size)
+
+      const id = ids.get('orders')
+      const { error } = await ada.client.rpc('undo_import', { import_id: id })
+      expect(error).toBeNull()
+      expect((await reached(id, 'undone')).undo).toEqual({
+        reversed: all.size - kept.length,
+        kept: { referenced: kept.length },
+      })
+      const left = await recordsIn('select order_number from public.orders where org_id = $1')
+      expect(left.flat()).toEqual(kept.sort())
+      const lines = recordsOf('orders', ['Order No.', 'Line']).filter(([order = '']) => named.has(order))
+      const stays = `select o.order_number, t.line_number from public.order_lines as t
+        join public.orders as o on o.id = t.order_id where t.org_id = $1`
+      expect(await recordsIn(stays)).toEqual(lines)
+    })
   })
 })
 

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer'
-import { zip } from './zip.ts'
+import { zip } from '../../local/demo/zip.ts'
 
 /** The parts of a workbook that a test writes by hand. */
 export interface WorkbookParts {

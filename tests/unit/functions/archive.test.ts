@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { describe, expect, it } from 'vitest'
 import { openContent } from '../../../functions/imports/archive.ts'
 import { isArchive } from '../../../functions/imports/archive-set.ts'
-import { type ZipFile, zip } from '../../support/zip.ts'
+import { type ZipFile, zip } from '../../../local/demo/zip.ts'
 
 async function* inChunks(bytes: Uint8Array, size = 10): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)

@@ -2,9 +2,9 @@ import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { readXlsx, type WriteSheet, writeXlsx } from 'hucre/xlsx'
 import { describe, expect, it } from 'vitest'
+import { zip } from '../../../local/demo/zip.ts'
 import { readTable, refusalOf } from '../../support/table.ts'
 import { workbook } from '../../support/workbook.ts'
-import { zip } from '../../support/zip.ts'
 
 const dates = '<cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/></cellXfs>'
 const header =
