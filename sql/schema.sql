@@ -2248,8 +2248,9 @@ grant execute on function "private"."compile_validation"(private.planned_field[]
 -- schemas/private/functions/correct_import.sql
 
 create or replace function private.correct_import (
-  p_import_id   uuid,
-  p_corrections jsonb
+  p_import_id       uuid,
+  p_corrections     jsonb,
+  p_idempotency_key text
 )
   returns jsonb
   language plpgsql
@@ -2259,6 +2260,7 @@ create or replace function private.correct_import (
 declare
   v_parent  public.import_batches := private.find_correctable(p_import_id);
   v_columns text[] := private.file_columns(v_parent.columns) || '{_row}';
+  v_created jsonb;
   v_child   public.import_batches;
   v_row     integer;
   v_column  text;
@@ -2303,9 +2305,12 @@ begin
       hint    = format('Its columns are: %s.', left(array_to_string(private.file_columns(v_parent.columns), ', '), 1000));
   end if;
 
-  v_child.id := private.create_import(
-    null, null, null, v_parent.file_name, 'api', null, '{}', null, null, null, null, v_parent.id) ->> 'id';
-  select b.* into v_child from public.import_batches as b where b.id = v_child.id;
+  v_created := private.create_import(
+    null, null, null, v_parent.file_name, 'api', null, '{}', p_idempotency_key, null, null, null, v_parent.id);
+  if v_created ? 'replayed' then
+    return v_created;
+  end if;
+  select b.* into v_child from public.import_batches as b where b.id = (v_created ->> 'id')::uuid;
 
   insert into private.import_rows (staged_on, batch_id, row_number, line_number, cells)
   select
@@ -2334,9 +2339,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."correct_import"(uuid, jsonb) from public;
+revoke all on function "private"."correct_import"(uuid, jsonb, text) from public;
 
-grant execute on function "private"."correct_import"(uuid, jsonb) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."correct_import"(uuid, jsonb, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/create_all_partitions.sql
 
@@ -9777,21 +9782,22 @@ grant execute on function "public"."commit_import"(uuid, text, boolean) to "auth
 -- schemas/public/functions/correct_import.sql
 
 create or replace function public.correct_import (
-  import_id   uuid,
-  corrections jsonb
+  import_id       uuid,
+  corrections     jsonb,
+  idempotency_key text  default null::text
 )
   returns jsonb
   language sql
   set search_path to ''
   AS $function$
-  select private.correct_import(correct_import.import_id, correct_import.corrections);
+  select private.correct_import(correct_import.import_id, correct_import.corrections, correct_import.idempotency_key);
 $function$;
 
-comment on function "public"."correct_import"(uuid, jsonb) is 'Makes a staged import of failed rows of another one, with the cells given replaced and the others as they were sent; dataset, mode, mapping and options are those of that one. corrections: [{ "row": 17, "cells": { "email": "x@example.com" } }], at most 1000. Returns its document. Errors: 22023, 42501, PT404, PT409 (not judged yet; rows expired), PT413.';
+comment on function "public"."correct_import"(uuid, jsonb, text) is 'Makes a staged import of failed rows of another one, with the cells given replaced and the others as they were sent; dataset, mode, mapping and options are those of that one. corrections: [{ "row": 17, "cells": { "email": "x@example.com" } }], at most 1000. Returns its document, with "replayed": true where the idempotency key was used before. Errors: 22023, 42501, PT404, PT409 (not judged yet; rows expired), PT413.';
 
-revoke all on function "public"."correct_import"(uuid, jsonb) from public;
+revoke all on function "public"."correct_import"(uuid, jsonb, text) from public;
 
-grant execute on function "public"."correct_import"(uuid, jsonb) to "authenticated", "postgres", "service_role";
+grant execute on function "public"."correct_import"(uuid, jsonb, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/create_import.sql
 

@@ -1876,7 +1876,10 @@ export type Database = {
       abandon_import_sessions: { Args: { session_ids: string[] }; Returns: Json }
       cancel_import: { Args: { import_id: string }; Returns: Json }
       commit_import: { Args: { force?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
-      correct_import: { Args: { corrections: Json; import_id: string }; Returns: Json }
+      correct_import: {
+        Args: { corrections: Json; idempotency_key?: string; import_id: string }
+        Returns: Json
+      }
       create_import: {
         Args: {
           corrects?: string
