@@ -42,7 +42,7 @@ create index orders_customer_id_idx on public.orders (customer_id, org_id);
 
 create table public.order_lines (
   id               uuid primary key default gen_random_uuid(),
-  org_id           uuid not null references public.organization (id) on delete cascade,
+  org_id           uuid not null,
   order_id         uuid not null,
   line_number      integer not null,
   product_id       uuid not null,
@@ -54,7 +54,7 @@ create table public.order_lines (
   created_at       timestamptz not null default now(),
   updated_at       timestamptz not null default now(),
 
-  constraint order_lines_org_id_order_id_line_number_key unique (org_id, order_id, line_number),
+  constraint order_lines_order_id_org_id_line_number_key unique (order_id, org_id, line_number),
   constraint order_lines_order_id_fkey
     foreign key (org_id, order_id) references public.orders (org_id, id) on delete cascade,
   constraint order_lines_product_id_fkey
@@ -105,7 +105,7 @@ create index invoices_order_id_idx on public.invoices (order_id, org_id);
 
 create table public.invoice_lines (
   id          uuid primary key default gen_random_uuid(),
-  org_id      uuid not null references public.organization (id) on delete cascade,
+  org_id      uuid not null,
   invoice_id  uuid not null,
   line_number integer not null,
   product_id  uuid,
@@ -119,7 +119,7 @@ create table public.invoice_lines (
   created_at  timestamptz not null default now(),
   updated_at  timestamptz not null default now(),
 
-  constraint invoice_lines_org_id_invoice_id_line_number_key unique (org_id, invoice_id, line_number),
+  constraint invoice_lines_invoice_id_org_id_line_number_key unique (invoice_id, org_id, line_number),
   constraint invoice_lines_invoice_id_fkey
     foreign key (org_id, invoice_id) references public.invoices (org_id, id) on delete cascade,
   constraint invoice_lines_product_id_fkey
@@ -205,7 +205,7 @@ create index delivery_routes_start_location_id_idx on public.delivery_routes (st
 
 create table public.delivery_stops (
   id            uuid primary key default gen_random_uuid(),
-  org_id        uuid not null references public.organization (id) on delete cascade,
+  org_id        uuid not null,
   route_id      uuid not null,
   stop_number   integer not null,
   customer_id   uuid not null,
@@ -216,7 +216,7 @@ create table public.delivery_stops (
   created_at    timestamptz not null default now(),
   updated_at    timestamptz not null default now(),
 
-  constraint delivery_stops_org_id_route_id_stop_number_key unique (org_id, route_id, stop_number),
+  constraint delivery_stops_route_id_org_id_stop_number_key unique (route_id, org_id, stop_number),
   constraint delivery_stops_route_id_fkey
     foreign key (org_id, route_id) references public.delivery_routes (org_id, id) on delete cascade,
   constraint delivery_stops_customer_id_fkey
