@@ -1369,6 +1369,23 @@ revoke all on function "private"."chunk_rows"(date, uuid, integer, integer) from
 
 grant execute on function "private"."chunk_rows"(date, uuid, integer, integer) to "postgres";
 
+-- schemas/private/functions/chunk_size.sql
+
+create or replace function private.chunk_size (
+  p_batch public.import_batches
+)
+  returns integer
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.setting('imports.chunk_rows', p_batch.org_id)::integer;
+$function$;
+
+revoke all on function "private"."chunk_size"(public.import_batches) from public;
+
+grant execute on function "private"."chunk_size"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/claim_task.sql
 
 create or replace function private.claim_task()
@@ -1623,7 +1640,7 @@ declare
   v_values text;
 begin
   select string_agg(
-    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '(select $4::uuid)', true) end,
+    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, true) end,
     ', ' order by a.attnum)
   into v_values
   from pg_attribute as a
@@ -1639,8 +1656,9 @@ begin
       ' from %6$s as t where t.%7$I = (select $1::uuid) and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
       private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
-    format('select %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
+    format('%sselect %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
       ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
+      private.with_references(p_fields, 'private.staged_rows'),
       p_dataset.apply_function, v_clear, v_values, v_type, v_key.value, v_key.type));
 end;
 $function$;
@@ -1835,7 +1853,7 @@ declare
   v_hash    text;
 begin
   select
-    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
+    string_agg(format('%s as %I', private.typed_value(f, p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
       ', ' order by f.number),
     string_agg(format('%I', f.column_name), ', ' order by f.number) filter (where f.is_key),
     case when p_by_id then format('t.%I = s._id', p_dataset.id_column)
@@ -1887,7 +1905,7 @@ begin
   end if;
 
   return format($q$
-with applied as (
+with %sapplied as (
   merge into %s as t
   using (
     select r.row_number as _row, r.record_id as _id, %s
@@ -1907,7 +1925,7 @@ select
   count(*) filter (where a.action = 'UPDATE' and a.image is null) as overtaken_count,
   null::text[] as verdicts
 from applied as a $q$,
-    v_target, v_source, v_order, v_match, v_actions, p_dataset.id_column, v_hash, v_image);
+    private.compile_references(p_fields, 'private.staged_rows($1, $2, $3) as r', '(select $4::uuid)'), v_target, v_source, v_order, v_match, v_actions, p_dataset.id_column, v_hash, v_image);
 end;
 $function$;
 
@@ -1989,7 +2007,7 @@ begin
   v_plan.group_sql := case when v_dataset.group_field is not null then private.compile_groups(v_fields, v_dataset.group_field) end;
 
   select
-    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', false), f.column_name), ', ' order by f.number),
+    string_agg(format('%s as %I', private.typed_value(f, false), f.column_name), ', ' order by f.number),
     format('t.%I = (select $4::uuid)', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
@@ -1997,10 +2015,10 @@ begin
   from unnest(v_keys) as f;
 
   v_plan.lookup_sql := case when v_by_id then format($q$
-select r.row_number, r.cells, t.%I
+%sselect r.row_number, r.cells, t.%I
 from private.valid_rows($1, $2, $3) as r
 cross join lateral (select %s offset 0) as k
-left join %s as t on %s $q$, v_dataset.id_column, v_typed, v_target, v_match) end;
+left join %s as t on %s $q$, private.with_references(v_keys, 'private.valid_rows'), v_dataset.id_column, v_typed, v_target, v_match) end;
 
   v_plan.merge_sql := case
     when v_dataset.apply_function is not null then
@@ -2009,10 +2027,10 @@ left join %s as t on %s $q$, v_dataset.id_column, v_typed, v_target, v_match) en
   end;
 
   v_plan.missing_sql := case when p_batch.mode = 'update' then format($q$
-select coalesce(array_agg(k._row), '{}')
+%sselect coalesce(array_agg(k._row), '{}')
 from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as k
 where not exists (select from %s as t where %s) $q$,
-    v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
+    private.with_references(v_keys, 'private.staged_rows'), v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
 
   delete from private.import_plans as p where p.batch_id = p_batch.id;
   insert into private.import_plans select v_plan.*;
@@ -2023,6 +2041,31 @@ $function$;
 revoke all on function "private"."compile_plan"(public.import_batches) from public;
 
 grant execute on function "private"."compile_plan"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/compile_references.sql
+
+create or replace function private.compile_references (
+  p_fields       private.planned_field[],
+  p_rows         text,
+  p_organization text
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select coalesce(format('refs as materialized (select %s), ', string_agg(format(
+    '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where x.%4$I = %5$s and x.%1$I = any (array(select distinct %6$s from %7$s))) as _%8$s',
+    f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target', f.reference ->> 'org_column', p_organization,
+    case f.class when 'text' then f.value else format('case when pg_input_is_valid(%1$s, %2$L) then (%1$s)::%3$s end', f.value, f.type, f.type) end,
+    p_rows, f.number), ', ' order by f.number)), '')
+  from unnest(p_fields) as f
+  where f.reference is not null;
+$function$;
+
+revoke all on function "private"."compile_references"(private.planned_field[], text, text) from public;
+
+grant execute on function "private"."compile_references"(private.planned_field[], text, text) to "postgres";
 
 -- schemas/private/functions/compile_undo.sql
 
@@ -2183,7 +2226,7 @@ begin
     end loop;
 
     if f.reference is not null then
-      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '(select $5::uuid)'));
+      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name)));
       v_bad_typed := v_bad_typed || ' or ' || v_missing;
       v_branches := v_branches || format(c_branch, f.name, 'reference_not_found',
         format('no record of %s has this key', f.reference ->> 'label'), v_shown, v_missing);
@@ -2216,7 +2259,7 @@ begin
   end loop;
 
   return format($q$
-with texts as (
+with %stexts as (
   select r.row_number as _row%s
   from private.import_rows as r
   where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4
@@ -2237,6 +2280,9 @@ cross join lateral (
   select null::text, null::text, null::text, null::text, null::text, null::text where false%s
 ) as i (_field, _code, _message, _value, _sqlstate, _constraint)
 where t._bad or (%s) is true $q$,
+    private.compile_references(p_fields,
+      '(select i.cells from private.import_rows as i where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4) as r',
+      '(select $5::uuid)'),
     v_texts, v_valid, v_bad, substr(v_typed, 3), v_branches, v_bad_typed);
 end;
 $function$;
@@ -5711,23 +5757,20 @@ grant execute on function "private"."record_key"(public.datasets) to "postgres";
 -- schemas/private/functions/reference_lookup.sql
 
 create or replace function private.reference_lookup (
-  p_field        private.planned_field,
-  p_value        text,
-  p_organization text
+  p_field private.planned_field,
+  p_value text
 )
   returns text
   language sql
   immutable
   set search_path to ''
   AS $function$
-  select format('(select x.%I from %s as x where x.%I = %s and x.%I = %s)',
-    p_field.reference ->> 'id_column', p_field.reference ->> 'target', p_field.reference ->> 'org_column', p_organization,
-    p_field.reference ->> 'column', p_value);
+  select format('((select refs._%s from refs) ->> (%s)::text)::uuid', p_field.number, p_value);
 $function$;
 
-revoke all on function "private"."reference_lookup"(private.planned_field, text, text) from public;
+revoke all on function "private"."reference_lookup"(private.planned_field, text) from public;
 
-grant execute on function "private"."reference_lookup"(private.planned_field, text, text) to "postgres";
+grant execute on function "private"."reference_lookup"(private.planned_field, text) to "postgres";
 
 -- schemas/private/functions/referenced_records.sql
 
@@ -5773,6 +5816,43 @@ $function$;
 revoke all on function "private"."referenced_records"(public.datasets, uuid[]) from public;
 
 grant execute on function "private"."referenced_records"(public.datasets, uuid[]) to "postgres";
+
+-- schemas/private/functions/refresh_statistics.sql
+
+create or replace function private.refresh_statistics (
+  p_dataset text
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_table regclass;
+begin
+  for v_table in
+    select c.oid
+    from public.datasets as d
+    cross join lateral (
+      select unnest(array[d.target, d.lines])
+      union
+      select r.target
+      from public.dataset_fields as f
+      join public.datasets as r on r.key = f.reference ->> 'dataset'
+      where f.dataset = d.key
+    ) as t (name)
+    join pg_class as c on c.oid = t.name::regclass
+    where d.key = p_dataset
+      and pg_has_role(c.relowner, 'usage')
+      and (c.reltuples < 0 or pg_stat_get_mod_since_analyze(c.oid) > 1000 + c.reltuples / 5)
+  loop
+    execute format('analyze (skip_locked) %s', v_table);
+  end loop;
+end;
+$function$;
+
+revoke all on function "private"."refresh_statistics"(text) from public;
+
+grant execute on function "private"."refresh_statistics"(text) to "postgres";
 
 -- schemas/private/functions/refuse_reference.sql
 
@@ -6949,7 +7029,11 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
   perform private.require_import_right(v_batch);
 
-  if p_task.task_type = 'groups' then
+  if p_task.task_type = 'prepare' then
+    perform private.refresh_statistics(v_batch.dataset);
+    perform private.enqueue_tasks(v_job, 'validate', 0, v_batch.row_count, private.chunk_size(v_batch));
+    return row(0, 0);
+  elsif p_task.task_type = 'groups' then
     execute v_plan.group_sql into v_count using v_batch.staged_on, v_batch.id, p_task.from_row, private.key_buckets(v_batch);
     return row(0, v_count);
   elsif p_task.task_type <> 'validate' then
@@ -8167,7 +8251,6 @@ create or replace function private.tg_scheduled_jobs__start_import_job()
   AS $function$
 declare
   v_batch public.import_batches;
-  v_chunk integer := private.setting('imports.chunk_rows', new.org_id)::integer;
 begin
   select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
   update public.import_batches as b
@@ -8187,10 +8270,11 @@ begin
 
   if new.job_type = 'validate' then
     perform private.compile_plan(v_batch);
-  elsif (new.params ->> 'whole')::boolean then
-    v_chunk := v_batch.row_count;
+    perform private.enqueue_tasks(new, 'prepare', 0, 0, 1);
+  else
+    perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count,
+      case when (new.params ->> 'whole')::boolean then v_batch.row_count else private.chunk_size(v_batch) end);
   end if;
-  perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count, v_chunk);
   if new.phase = 'waiting' then
     perform private.settle_waiting_job(new);
   end if;
@@ -8512,9 +8596,8 @@ grant execute on function "private"."type_shape"(text) to "postgres";
 -- schemas/private/functions/typed_value.sql
 
 create or replace function private.typed_value (
-  p_field        private.planned_field,
-  p_organization text,
-  p_refuse       boolean
+  p_field  private.planned_field,
+  p_refuse boolean
 )
   returns text
   language sql
@@ -8524,15 +8607,15 @@ create or replace function private.typed_value (
   select case
     when p_field.reference is null then v.value
     when p_refuse then format('case when %1$s is not null then coalesce(%2$s, private.refuse_reference(%3$L, %4$L, %5$s)) end',
-      v.value, private.reference_lookup(p_field, v.value, p_organization), p_field.name, p_field.reference ->> 'label', p_field.value)
-    else private.reference_lookup(p_field, v.value, p_organization)
+      v.value, private.reference_lookup(p_field, v.value), p_field.name, p_field.reference ->> 'label', p_field.value)
+    else private.reference_lookup(p_field, v.value)
   end
   from (select format('(%s)::%s', p_field.value, p_field.type)) as v (value);
 $function$;
 
-revoke all on function "private"."typed_value"(private.planned_field, text, boolean) from public;
+revoke all on function "private"."typed_value"(private.planned_field, boolean) from public;
 
-grant execute on function "private"."typed_value"(private.planned_field, text, boolean) to "postgres";
+grant execute on function "private"."typed_value"(private.planned_field, boolean) to "postgres";
 
 -- schemas/private/functions/undo_counts.sql
 
@@ -8944,6 +9027,25 @@ $function$;
 revoke all on function "private"."waiting_status"(public.scheduled_jobs) from public;
 
 grant execute on function "private"."waiting_status"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/with_references.sql
+
+create or replace function private.with_references (
+  p_fields private.planned_field[],
+  p_rows   text
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case when r.refs <> '' then 'with ' || rtrim(r.refs, ', ') || ' ' else '' end
+  from (select private.compile_references(p_fields, p_rows || '($1, $2, $3) as r', '(select $4::uuid)')) as r (refs);
+$function$;
+
+revoke all on function "private"."with_references"(private.planned_field[], text) from public;
+
+grant execute on function "private"."with_references"(private.planned_field[], text) to "postgres";
 
 -- schemas/private/functions/worker_activity.sql
 
@@ -11348,12 +11450,11 @@ create table "public"."delivery_stops" (
   constraint "delivery_stops_arrives_until_check" check ((arrives_until >= arrives_from)),
   constraint "delivery_stops_customer_id_fkey" foreign key (org_id, customer_id) references public.customers(org_id, id) on delete restrict,
   constraint "delivery_stops_instructions_check" check ((length(instructions) <= 1000)),
-  constraint "delivery_stops_org_id_route_id_stop_number_key" unique (org_id, route_id, stop_number),
   constraint "delivery_stops_outcome_check" check ((outcome = ANY (ARRAY['delivered'::text, 'absent'::text, 'refused'::text]))),
   constraint "delivery_stops_pkey" primary key (id),
   constraint "delivery_stops_route_id_fkey" foreign key (org_id, route_id) references public.delivery_routes(org_id, id) on delete cascade,
-  constraint "delivery_stops_stop_number_check" check ((stop_number >= 1)),
-  constraint "delivery_stops_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+  constraint "delivery_stops_route_id_org_id_stop_number_key" unique (route_id, org_id, stop_number),
+  constraint "delivery_stops_stop_number_check" check ((stop_number >= 1))
 );
 
 alter table "public"."delivery_stops"
@@ -12028,14 +12129,13 @@ create table "public"."invoice_lines" (
   "created_at"  timestamp with time zone not null default now(),
   "updated_at"  timestamp with time zone not null default now(),
   constraint "invoice_lines_description_check" check ((length(description) <= 500)),
+  constraint "invoice_lines_invoice_id_org_id_line_number_key" unique (invoice_id, org_id, line_number),
   constraint "invoice_lines_line_number_check" check ((line_number >= 1)),
-  constraint "invoice_lines_org_id_invoice_id_line_number_key" unique (org_id, invoice_id, line_number),
   constraint "invoice_lines_pkey" primary key (id),
   constraint "invoice_lines_quantity_check" check ((quantity > (0)::numeric)),
   constraint "invoice_lines_subject_check" check ((num_nonnulls(product_id, description) >= 1)),
   constraint "invoice_lines_tax_percent_check" check (((tax_percent >= (0)::numeric) AND (tax_percent <= (100)::numeric))),
   constraint "invoice_lines_invoice_id_fkey" foreign key (org_id, invoice_id) references public.invoices(org_id, id) on delete cascade,
-  constraint "invoice_lines_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
   constraint "invoice_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id) on delete restrict
 );
 
@@ -12343,12 +12443,11 @@ create table "public"."order_lines" (
   "updated_at"       timestamp with time zone not null default now(),
   constraint "order_lines_discount_percent_check" check (((discount_percent >= (0)::numeric) AND (discount_percent <= (100)::numeric))),
   constraint "order_lines_line_number_check" check ((line_number >= 1)),
-  constraint "order_lines_org_id_order_id_line_number_key" unique (org_id, order_id, line_number),
+  constraint "order_lines_order_id_org_id_line_number_key" unique (order_id, org_id, line_number),
   constraint "order_lines_pkey" primary key (id),
   constraint "order_lines_quantity_check" check ((quantity > (0)::numeric)),
   constraint "order_lines_unit_price_check" check ((unit_price >= (0)::numeric)),
   constraint "order_lines_order_id_fkey" foreign key (org_id, order_id) references public.orders(org_id, id) on delete cascade,
-  constraint "order_lines_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
   constraint "order_lines_product_id_fkey" foreign key (org_id, product_id) references public.products(org_id, id) on delete restrict
 );
 

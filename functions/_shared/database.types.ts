@@ -343,13 +343,6 @@ export type Database = {
             referencedColumns: ['org_id', 'id']
           },
           {
-            foreignKeyName: 'delivery_stops_org_id_fkey'
-            columns: ['org_id']
-            isOneToOne: false
-            referencedRelation: 'organization'
-            referencedColumns: ['id']
-          },
-          {
             foreignKeyName: 'delivery_stops_route_id_fkey'
             columns: ['org_id', 'route_id']
             isOneToOne: false
@@ -837,13 +830,6 @@ export type Database = {
             referencedColumns: ['org_id', 'id']
           },
           {
-            foreignKeyName: 'invoice_lines_org_id_fkey'
-            columns: ['org_id']
-            isOneToOne: false
-            referencedRelation: 'organization'
-            referencedColumns: ['id']
-          },
-          {
             foreignKeyName: 'invoice_lines_product_id_fkey'
             columns: ['org_id', 'product_id']
             isOneToOne: false
@@ -968,13 +954,6 @@ export type Database = {
             isOneToOne: false
             referencedRelation: 'orders'
             referencedColumns: ['org_id', 'id']
-          },
-          {
-            foreignKeyName: 'order_lines_org_id_fkey'
-            columns: ['org_id']
-            isOneToOne: false
-            referencedRelation: 'organization'
-            referencedColumns: ['id']
           },
           {
             foreignKeyName: 'order_lines_product_id_fkey'

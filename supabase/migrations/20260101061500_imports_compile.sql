@@ -87,20 +87,45 @@ begin
 end;
 $$;
 
--- The id of the record that a value names, within the organization: an index probe.
-create function private.reference_lookup(p_field private.planned_field, p_value text, p_organization text)
+-- The ids of the records that rows name, as a CTE: one object of keys a field, read once for all rows. Probes of the
+-- index, one a row, would be slower and, where a policy or missing statistics mislead the planner, scans.
+create function private.compile_references(p_fields private.planned_field[], p_rows text, p_organization text)
+returns text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(format('refs as materialized (select %s), ', string_agg(format(
+    '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where x.%4$I = %5$s and x.%1$I = any (array(select distinct %6$s from %7$s))) as _%8$s',
+    f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target', f.reference ->> 'org_column', p_organization,
+    case f.class when 'text' then f.value else format('case when pg_input_is_valid(%1$s, %2$L) then (%1$s)::%3$s end', f.value, f.type, f.type) end,
+    p_rows, f.number), ', ' order by f.number)), '')
+  from unnest(p_fields) as f
+  where f.reference is not null;
+$$;
+
+-- The same for a statement that has no other CTE; p_rows: the function that gives its rows.
+create function private.with_references(p_fields private.planned_field[], p_rows text)
+returns text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select case when r.refs <> '' then 'with ' || rtrim(r.refs, ', ') || ' ' else '' end
+  from (select private.compile_references(p_fields, p_rows || '($1, $2, $3) as r', '(select $4::uuid)')) as r (refs);
+$$;
+
+create function private.reference_lookup(p_field private.planned_field, p_value text)
 returns text
 language sql immutable
 security invoker
 set search_path = ''
 as $$
-  select format('(select x.%I from %s as x where x.%I = %s and x.%I = %s)',
-    p_field.reference ->> 'id_column', p_field.reference ->> 'target', p_field.reference ->> 'org_column', p_organization,
-    p_field.reference ->> 'column', p_value);
+  select format('((select refs._%s from refs) ->> (%s)::text)::uuid', p_field.number, p_value);
 $$;
 
 -- What goes into the field's column: the value in its type, or the id of the record that it names.
-create function private.typed_value(p_field private.planned_field, p_organization text, p_refuse boolean)
+create function private.typed_value(p_field private.planned_field, p_refuse boolean)
 returns text
 language sql immutable
 security invoker
@@ -109,8 +134,8 @@ as $$
   select case
     when p_field.reference is null then v.value
     when p_refuse then format('case when %1$s is not null then coalesce(%2$s, private.refuse_reference(%3$L, %4$L, %5$s)) end',
-      v.value, private.reference_lookup(p_field, v.value, p_organization), p_field.name, p_field.reference ->> 'label', p_field.value)
-    else private.reference_lookup(p_field, v.value, p_organization)
+      v.value, private.reference_lookup(p_field, v.value), p_field.name, p_field.reference ->> 'label', p_field.value)
+    else private.reference_lookup(p_field, v.value)
   end
   from (select format('(%s)::%s', p_field.value, p_field.type)) as v (value);
 $$;
@@ -214,7 +239,7 @@ begin
     end loop;
 
     if f.reference is not null then
-      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name), '(select $5::uuid)'));
+      v_missing := format('(c.%1$I is not null and %2$s is null)', f.name, private.reference_lookup(f, format('c.%I', f.name)));
       v_bad_typed := v_bad_typed || ' or ' || v_missing;
       v_branches := v_branches || format(c_branch, f.name, 'reference_not_found',
         format('no record of %s has this key', f.reference ->> 'label'), v_shown, v_missing);
@@ -247,7 +272,7 @@ begin
   end loop;
 
   return format($q$
-with texts as (
+with %stexts as (
   select r.row_number as _row%s
   from private.import_rows as r
   where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4
@@ -268,6 +293,9 @@ cross join lateral (
   select null::text, null::text, null::text, null::text, null::text, null::text where false%s
 ) as i (_field, _code, _message, _value, _sqlstate, _constraint)
 where t._bad or (%s) is true $q$,
+    private.compile_references(p_fields,
+      '(select i.cells from private.import_rows as i where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4) as r',
+      '(select $5::uuid)'),
     v_texts, v_valid, v_bad, substr(v_typed, 3), v_branches, v_bad_typed);
 end;
 $$;
@@ -377,7 +405,7 @@ declare
   v_hash    text;
 begin
   select
-    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
+    string_agg(format('%s as %I', private.typed_value(f, p_mode in ('insert', 'upsert') or not f.is_key), f.column_name),
       ', ' order by f.number),
     string_agg(format('%I', f.column_name), ', ' order by f.number) filter (where f.is_key),
     case when p_by_id then format('t.%I = s._id', p_dataset.id_column)
@@ -429,7 +457,7 @@ begin
   end if;
 
   return format($q$
-with applied as (
+with %sapplied as (
   merge into %s as t
   using (
     select r.row_number as _row, r.record_id as _id, %s
@@ -449,7 +477,7 @@ select
   count(*) filter (where a.action = 'UPDATE' and a.image is null) as overtaken_count,
   null::text[] as verdicts
 from applied as a $q$,
-    v_target, v_source, v_order, v_match, v_actions, p_dataset.id_column, v_hash, v_image);
+    private.compile_references(p_fields, 'private.staged_rows($1, $2, $3) as r', '(select $4::uuid)'), v_target, v_source, v_order, v_match, v_actions, p_dataset.id_column, v_hash, v_image);
 end;
 $$;
 
@@ -569,7 +597,7 @@ declare
   v_values text;
 begin
   select string_agg(
-    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, '(select $4::uuid)', true) end,
+    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, true) end,
     ', ' order by a.attnum)
   into v_values
   from pg_attribute as a
@@ -585,8 +613,9 @@ begin
       ' from %6$s as t where t.%7$I = (select $1::uuid) and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
       private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
-    format('select %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
+    format('%sselect %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
       ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
+      private.with_references(p_fields, 'private.staged_rows'),
       p_dataset.apply_function, v_clear, v_values, v_type, v_key.value, v_key.type));
 end;
 $$;
@@ -663,7 +692,7 @@ begin
   v_plan.group_sql := case when v_dataset.group_field is not null then private.compile_groups(v_fields, v_dataset.group_field) end;
 
   select
-    string_agg(format('%s as %I', private.typed_value(f, '(select $4::uuid)', false), f.column_name), ', ' order by f.number),
+    string_agg(format('%s as %I', private.typed_value(f, false), f.column_name), ', ' order by f.number),
     format('t.%I = (select $4::uuid)', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
@@ -671,10 +700,10 @@ begin
   from unnest(v_keys) as f;
 
   v_plan.lookup_sql := case when v_by_id then format($q$
-select r.row_number, r.cells, t.%I
+%sselect r.row_number, r.cells, t.%I
 from private.valid_rows($1, $2, $3) as r
 cross join lateral (select %s offset 0) as k
-left join %s as t on %s $q$, v_dataset.id_column, v_typed, v_target, v_match) end;
+left join %s as t on %s $q$, private.with_references(v_keys, 'private.valid_rows'), v_dataset.id_column, v_typed, v_target, v_match) end;
 
   v_plan.merge_sql := case
     when v_dataset.apply_function is not null then
@@ -683,10 +712,10 @@ left join %s as t on %s $q$, v_dataset.id_column, v_typed, v_target, v_match) en
   end;
 
   v_plan.missing_sql := case when p_batch.mode = 'update' then format($q$
-select coalesce(array_agg(k._row), '{}')
+%sselect coalesce(array_agg(k._row), '{}')
 from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as k
 where not exists (select from %s as t where %s) $q$,
-    v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
+    private.with_references(v_keys, 'private.staged_rows'), v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
 
   delete from private.import_plans as p where p.batch_id = p_batch.id;
   insert into private.import_plans select v_plan.*;

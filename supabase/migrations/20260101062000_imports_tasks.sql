@@ -251,7 +251,6 @@ set search_path = ''
 as $$
 declare
   v_batch public.import_batches;
-  v_chunk integer := private.setting('imports.chunk_rows', new.org_id)::integer;
 begin
   select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
   update public.import_batches as b
@@ -271,10 +270,11 @@ begin
 
   if new.job_type = 'validate' then
     perform private.compile_plan(v_batch);
-  elsif (new.params ->> 'whole')::boolean then
-    v_chunk := v_batch.row_count;
+    perform private.enqueue_tasks(new, 'prepare', 0, 0, 1);
+  else
+    perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count,
+      case when (new.params ->> 'whole')::boolean then v_batch.row_count else private.chunk_size(v_batch) end);
   end if;
-  perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count, v_chunk);
   if new.phase = 'waiting' then
     perform private.settle_waiting_job(new);
   end if;
@@ -308,7 +308,49 @@ as $$
     and i.severity = 'error';
 $$;
 
--- One range, or one bucket of keys, number from_row (task types duplicates_<n>, the n-th unique set, and groups).
+create function private.chunk_size(p_batch public.import_batches)
+returns integer
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select private.setting('imports.chunk_rows', p_batch.org_id)::integer;
+$$;
+
+-- Statistics of the tables that the import reads and writes, where they are missing or old: what a business
+-- moves in with refers to tables that were empty a minute ago, and a plan made for those scans them once a row.
+-- Skipped where somebody else is at it, or where the tables are not ours.
+create function private.refresh_statistics(p_dataset text)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_table regclass;
+begin
+  for v_table in
+    select c.oid
+    from public.datasets as d
+    cross join lateral (
+      select unnest(array[d.target, d.lines])
+      union
+      select r.target
+      from public.dataset_fields as f
+      join public.datasets as r on r.key = f.reference ->> 'dataset'
+      where f.dataset = d.key
+    ) as t (name)
+    join pg_class as c on c.oid = t.name::regclass
+    where d.key = p_dataset
+      and pg_has_role(c.relowner, 'usage')
+      and (c.reltuples < 0 or pg_stat_get_mod_since_analyze(c.oid) > 1000 + c.reltuples / 5)
+  loop
+    execute format('analyze (skip_locked) %s', v_table);
+  end loop;
+end;
+$$;
+
+-- First the statistics, in a transaction of their own; they enqueue the rest. Then one range, or one bucket of keys, number from_row (task types duplicates_<n>, the n-th unique set, and groups).
 create function private.run_validation(p_task public.sync_job_queue)
 returns private.task_result
 language plpgsql volatile
@@ -330,7 +372,11 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
   perform private.require_import_right(v_batch);
 
-  if p_task.task_type = 'groups' then
+  if p_task.task_type = 'prepare' then
+    perform private.refresh_statistics(v_batch.dataset);
+    perform private.enqueue_tasks(v_job, 'validate', 0, v_batch.row_count, private.chunk_size(v_batch));
+    return row(0, 0);
+  elsif p_task.task_type = 'groups' then
     execute v_plan.group_sql into v_count using v_batch.staged_on, v_batch.id, p_task.from_row, private.key_buckets(v_batch);
     return row(0, v_count);
   elsif p_task.task_type <> 'validate' then
