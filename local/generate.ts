@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { repositoryRoot } from './binaries.ts'
 import { generateDatasetsDoc } from './datasets-doc.ts'
+import { generateHttpApiDoc } from './http-api-doc.ts'
 import { run } from './run.ts'
 import type { Stack } from './stack.ts'
 import { runSupabase } from './supabase-cli.ts'
@@ -14,6 +15,7 @@ const generators: Record<string, (stack: Stack) => Promise<string>> = {
   'functions/_shared/database.types.ts': generateTypes,
   'sql/schema.sql': generateSchema,
   'docs/datasets.md': generateDatasetsDoc,
+  'docs/http-api.md': generateHttpApiDoc,
 }
 
 /** Names of the generated files that differ from what the migrations make now. */

@@ -40,6 +40,10 @@ export function importsApp() {
     const import_id = c.req.valid('param').id
     return json(await c.env.db('set_import_mapping', { import_id, ...c.req.valid('json') }))
   })
+  app.openapi(routes.events, async (c) => {
+    const lastEventId = c.req.valid('header')['last-event-id']
+    return importEvents(c.env.db, c.req.valid('param').id, lastEventId)
+  })
   for (const [route, rpc] of [
     [routes.validate, 'validate_import'],
     [routes.commit, 'commit_import'],
@@ -50,19 +54,19 @@ export function importsApp() {
       return start(c.env.db, c.req.valid('param').id, wait, rpc, { force, idempotency_key })
     })
   }
+  app.openapi(routes.pause, async (c) => start(c.env.db, c.req.valid('param').id, 0, 'pause_import'))
+  for (const [route, rpc] of [
+    [routes.resume, 'resume_import'],
+    [routes.cancel, 'cancel_import'],
+    [routes.retry, 'retry_import'],
+  ] as const) {
+    app.openapi(route, async (c) => start(c.env.db, c.req.valid('param').id, c.req.valid('query').wait, rpc))
+  }
   app.openapi(routes.undo, async (c) => {
     const { wait, dry_run } = c.req.valid('query')
     const idempotency_key = c.req.valid('header')['idempotency-key']
     return start(c.env.db, c.req.valid('param').id, wait, 'undo_import', { dry_run, idempotency_key })
   })
-  for (const [route, rpc] of [
-    [routes.resume, 'resume_import'],
-    [routes.retry, 'retry_import'],
-    [routes.cancel, 'cancel_import'],
-  ] as const) {
-    app.openapi(route, async (c) => start(c.env.db, c.req.valid('param').id, c.req.valid('query').wait, rpc))
-  }
-  app.openapi(routes.pause, async (c) => start(c.env.db, c.req.valid('param').id, 0, 'pause_import'))
   app.openapi(routes.rows, async (c) => {
     const { status, after, limit } = c.req.valid('query')
     const { id } = c.req.valid('param')
@@ -84,10 +88,6 @@ export function importsApp() {
         'Content-Disposition': `attachment; filename="failed-${id}.csv"`,
       },
     })
-  })
-  app.openapi(routes.events, async (c) => {
-    const lastEventId = c.req.valid('header')['last-event-id']
-    return importEvents(c.env.db, c.req.valid('param').id, lastEventId)
   })
   app.openapi(routes.correct, async (c) => {
     const child = (await c.env.db('correct_import', {

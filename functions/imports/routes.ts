@@ -1,24 +1,26 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import {
-  changeSchema,
-  correctionsSchema,
+  archiveSchema,
   errorSchema,
-  idempotencySchema,
-  idSchema,
   importListSchema,
   importSchema,
   issueListSchema,
+  jobSchema,
+  rowListSchema,
+  setSchema,
+} from './documents.ts'
+import {
+  changeSchema,
+  correctionsSchema,
+  idempotencySchema,
+  idSchema,
   issuesSchema,
-  jobAnswerSchema,
   lastEventSchema,
   listSchema,
   newSetSchema,
   proceedSchema,
-  rowListSchema,
   rowsSchema,
   runSetSchema,
-  setAnswerSchema,
-  setSchema,
   startSchema,
   undoSchema,
   uploadSchema,
@@ -40,7 +42,15 @@ const refusals = {
 
 const security: Record<string, string[]>[] = [{ user: [] }, { secret: [] }]
 const file = { schema: {} }
-const uploaded = z.union([importSchema, setAnswerSchema])
+
+/** A call that shows how it is done, to what follows the address of the functions. */
+function example(path: string, ...more: string[]) {
+  const lines = [`curl "$API${path}"`, '-H "Authorization: Bearer $TOKEN"', ...more]
+  return { 'x-codeSamples': [{ lang: 'Shell', source: lines.join(' \\\n  ') }] }
+}
+const json = "-H 'Content-Type: application/json' -d"
+
+const uploaded = z.union([importSchema, archiveSchema])
 const eventExample =
   'id: 0YvOtD3bEvCIqeT1MTw3pg\nevent: state\ndata: {"id": "…", "status": "committing", "counts": { … }, …}\n\n'
 
@@ -51,6 +61,10 @@ export const upload = createRoute({
   summary: 'Upload a file and stage its rows',
   description:
     'CSV or other delimited text, JSON (an array of objects, or one object a line), an Excel workbook (xlsx), each plain or gzip, or a zip archive of these, as the body or as the part `file` of multipart/form-data. The parameters of a multipart upload may also be form fields before the file. Each file of an archive becomes an import of one set: all of them, or none.',
+  ...example(
+    '/imports?dataset=customers&review=false&wait=30',
+    "-H 'Content-Type: text/csv' --data-binary @customers.csv",
+  ),
   security,
   request: {
     query: uploadSchema,
@@ -79,7 +93,7 @@ export const upload = createRoute({
   },
   responses: {
     ...refusals,
-    200: answer(uploaded, 'The same Idempotency-Key was seen before: the import of then'),
+    200: answer(uploaded, 'What the same Idempotency-Key made before'),
     201: answer(uploaded, 'The import; of an archive the set and its imports'),
     413: answer(errorSchema, 'Over a limit'),
     415: answer(errorSchema, 'Not a table'),
@@ -112,6 +126,10 @@ export const change = createRoute({
   path: '/imports/{id}',
   operationId: 'changeImport',
   summary: 'Set mapping, options or prerequisites',
+  ...example(
+    '/imports/$ID',
+    `-X PATCH ${json} '{ "mapping": { "name": "Company" }, "options": { "blank": "clear" } }'`,
+  ),
   security,
   request: {
     params: idSchema,
@@ -126,7 +144,7 @@ export const change = createRoute({
 
 const started = {
   200: answer(importSchema, 'With wait: the import, when the work was done in time'),
-  202: answer(z.union([jobAnswerSchema, importSchema]), 'The job; with wait, the import as it is'),
+  202: answer(z.union([jobSchema, importSchema]), 'The job; with wait, the import as it is'),
 }
 
 export const validate = start('validate', 'validateImport', 'Judge every row')
@@ -151,6 +169,7 @@ export const undo = createRoute({
   summary: 'Take back what an import did',
   description:
     'Inserted records are deleted, updated ones get their former values, deleted ones return. What somebody changed since, what others refer to and what the caller may not write is kept. The `result` of the job says how many records were `reversed`, `changed`, `missing`, `referenced`, `denied` and `refused`.',
+  ...example('/imports/$ID/undo?dry_run=true&wait=30', '-X POST'),
   security,
   request: { params: idSchema, query: undoSchema, headers: idempotencySchema },
   responses: { ...refusals, ...started },
@@ -186,6 +205,7 @@ export const rows = createRoute({
   path: '/imports/{id}/rows',
   operationId: 'listImportRows',
   summary: 'What became of the rows',
+  ...example('/imports/$ID/rows?status=failed&limit=10'),
   security,
   request: { params: idSchema, query: rowsSchema },
   responses: { ...refusals, 200: answer(rowListSchema, 'A page of rows') },
@@ -206,6 +226,8 @@ export const failedCsv = createRoute({
   path: '/imports/{id}/failed.csv',
   operationId: 'downloadFailedRows',
   summary: 'The failed rows as they were sent, with the reasons',
+  description: 'Correct it, and upload it again with `corrects`.',
+  ...example('/imports/$ID/failed.csv', '-o failed.csv'),
   security,
   request: { params: idSchema },
   responses: { ...refusals, 200: { description: 'A file', content: { 'text/csv': { schema: z.string() } } } },
@@ -218,6 +240,10 @@ export const correct = createRoute({
   summary: 'Bring failed rows in again, with some cells replaced',
   description:
     'Makes an import of these rows, with dataset, mode, mapping and options of the one that they failed in; the cells not given are as they were sent. For more than a thousand rows correct the `failed.csv` and upload it with `corrects`.',
+  ...example(
+    '/imports/$ID/corrections?review=false&wait=30',
+    `${json} '{ "corrections": [{ "row": 17, "cells": { "email": "x@example.com" } }] }'`,
+  ),
   security,
   request: {
     params: idSchema,
@@ -227,7 +253,7 @@ export const correct = createRoute({
   },
   responses: {
     ...refusals,
-    200: answer(importSchema, 'The same Idempotency-Key was seen before: the import of then'),
+    200: answer(importSchema, 'The import that the same Idempotency-Key made before'),
     201: answer(importSchema, 'The new import'),
     413: answer(errorSchema, 'Too many rows'),
   },
@@ -239,7 +265,8 @@ export const events = createRoute({
   operationId: 'listenToImport',
   summary: 'Status, counts, progress and job, whenever they change',
   description:
-    'Server-sent events. `state` tells of a change, `end` of the last one: nothing more comes by itself; the data of both is an ImportState. The stream ends before the platform ends it, after 140 seconds, or when it can be read no longer: ask again with the id of the last event, as EventSource does by itself, and it goes on from there.',
+    'Server-sent events. `state` tells of a change, `end` of the last one: nothing more comes by itself. The data of both are `id`, `status`, `counts`, `error`, `progress`, `undo`, `waiting_for` and `job` of the import. The stream ends after 140 seconds, before the platform ends it, and when the import can be read no longer: ask again with the id of the last event, as EventSource does by itself, and it goes on from there.',
+  ...example('/imports/$ID/events', '-N'),
   security,
   request: { params: idSchema, headers: lastEventSchema },
   responses: {
@@ -259,6 +286,7 @@ export const createSet = createRoute({
   summary: 'Make a set of imports',
   description:
     'Uploads join it with `set_id`. Each of its imports waits for those of the set whose datasets its own refers to. A zip archive makes a set by itself.',
+  ...example('/imports/sets', `${json} '{ "name": "Move in" }'`),
   security,
   request: {
     headers: idempotencySchema,
@@ -266,7 +294,7 @@ export const createSet = createRoute({
   },
   responses: {
     ...refusals,
-    200: answer(setSchema, 'The same Idempotency-Key was seen before: the set of then'),
+    200: answer(setSchema, 'The set that the same Idempotency-Key made before'),
     201: answer(setSchema, 'The set'),
   },
 })
@@ -286,6 +314,7 @@ export const runSet = createRoute({
   path: '/imports/sets/{id}/run',
   operationId: 'runImportSet',
   summary: 'Validate and commit every staged import of a set, in the order of their references',
+  ...example('/imports/sets/$SET/run?wait=30', '-X POST'),
   security,
   request: { params: idSchema, query: runSetSchema },
   responses: {

@@ -1,16 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { encodings } from './encoding.ts'
 
-/** The shape of every error. */
-export const errorSchema = z
-  .object({
-    code: z.string().openapi({ description: 'SQLSTATE, or a name', example: '22023' }),
-    message: z.string(),
-    details: z.string().nullable(),
-    hint: z.string().nullable().openapi({ description: 'The way out' }),
-  })
-  .openapi('Error')
-
 export const modeSchema = z.enum(['insert', 'update', 'upsert', 'delete'])
 
 export const mappingSchema = z
@@ -41,22 +31,7 @@ export const optionsSchema = z
   })
   .openapi('Options')
 
-const jobSchema = z
-  .looseObject({
-    id: z.uuid(),
-    job_type: z.string(),
-    status: z.string(),
-    phase: z.string().nullable().optional(),
-    import_id: z.uuid().nullable().optional(),
-    total: z.number().nullable().optional(),
-    done: z.number().nullable().optional(),
-    failed: z.number().nullable().optional(),
-    result: z.unknown().optional(),
-    error: z.unknown().optional(),
-  })
-  .openapi('Job')
-
-const statusSchema = z.enum([
+export const statusSchema = z.enum([
   'receiving',
   'staged',
   'validating',
@@ -68,131 +43,6 @@ const statusSchema = z.enum([
   'undoing',
   'undone',
 ])
-
-/** An import, as `get_import` describes it. The database makes it; this is its documentation. */
-export const importSchema = z
-  .looseObject({
-    id: z.uuid(),
-    org_id: z.uuid(),
-    dataset: z.string(),
-    mode: z.string(),
-    source: z.string(),
-    status: statusSchema,
-    file_name: z.string().nullable(),
-    row_count: z.number().nullable(),
-    byte_size: z.number().nullable(),
-    content_hash: z.string().nullable().openapi({ description: 'SHA-256 of the file as it was sent' }),
-    columns: z.array(z.string()).nullable(),
-    format: z
-      .looseObject({
-        kind: z.enum(['csv', 'json', 'ndjson', 'xlsx']),
-        delimiter: z.string(),
-        quote: z.string(),
-        encoding: z.string(),
-        header: z.boolean(),
-        sheet: z.string(),
-        sheets: z.array(z.string()),
-      })
-      .partial()
-      .nullable()
-      .openapi({ description: 'How the file is written, as far as it applies to its kind' }),
-    sample: z.array(z.array(z.string().nullable())).nullable().optional(),
-    mapping: mappingSchema.nullable(),
-    suggested_mapping: z.unknown().nullable(),
-    options: optionsSchema.loose(),
-    counts: z.record(z.string(), z.number().nullable()),
-    issues: z.array(
-      z.looseObject({
-        code: z.string(),
-        severity: z.string(),
-        field: z.string().nullable(),
-        count: z.number(),
-      }),
-    ),
-    error: z.unknown().nullable(),
-    undo: z
-      .looseObject({ reversed: z.number(), kept: z.record(z.string(), z.number()) })
-      .nullable()
-      .openapi({ description: 'How many records an undo took back, and kept for which reason' }),
-    progress: z.unknown().nullable(),
-    job: jobSchema.nullable(),
-    set_id: z.uuid().nullable(),
-    depends_on: z.array(z.uuid()),
-    waiting_for: z.array(
-      z.looseObject({ id: z.uuid(), dataset: z.string().nullable(), status: z.string().nullable() }),
-    ),
-    corrects: z.uuid().nullable(),
-    corrected_by: z.array(z.uuid()),
-    chain: z
-      .looseObject({ rows: z.number(), applied: z.number(), failed: z.number() })
-      .nullable()
-      .openapi({ description: 'With all that it corrects and that corrects it, where there is any' }),
-    duplicate_of: z.uuid().nullable().openapi({
-      description: 'An earlier import of the same file: it is applied with force only',
-    }),
-    initiated_by: z.uuid().nullable(),
-    created_at: z.string(),
-    staged_at: z.string().nullable(),
-    validated_at: z.string().nullable(),
-    finished_at: z.string().nullable(),
-  })
-  .openapi('Import')
-
-/** What a zip archive becomes. */
-export const setAnswerSchema = z
-  .object({ set_id: z.uuid(), imports: z.array(importSchema) })
-  .openapi('ImportSetAnswer')
-
-export const jobAnswerSchema = jobSchema
-export const importListSchema = z
-  .looseObject({ imports: z.array(importSchema), next_before: z.string().nullable() })
-  .openapi('ImportList')
-
-/** Several imports, as `get_import_set` describes them. */
-export const setSchema = z
-  .looseObject({
-    id: z.uuid(),
-    org_id: z.uuid(),
-    name: z.string().nullable(),
-    status: z.enum(['running', 'failed', 'paused', 'open', 'completed', 'cancelled', 'undone']).openapi({
-      description: 'failed: an import failed, or waits for one that did. open: some await somebody',
-    }),
-    imports: z.array(importSchema).openapi({ description: 'In the order of their references' }),
-    created_at: z.string(),
-  })
-  .openapi('ImportSet')
-
-const issueSchema = z.looseObject({
-  field: z.string().nullable(),
-  severity: z.enum(['error', 'warning']),
-  code: z.string(),
-  message: z.string(),
-  value: z.string().nullable(),
-})
-
-export const rowListSchema = z
-  .array(
-    z.looseObject({
-      row_number: z.number(),
-      line_number: z.number(),
-      status: z.string(),
-      key: z.string().nullable(),
-      record_id: z.string().nullable(),
-      payload: z.record(z.string(), z.string().nullable()),
-      issues: z.array(issueSchema),
-    }),
-  )
-  .openapi('Rows')
-
-export const issueListSchema = z
-  .array(
-    issueSchema.extend({
-      id: z.number(),
-      row_number: z.number().nullable(),
-      line_number: z.number().nullable(),
-    }),
-  )
-  .openapi('Issues')
 
 /** JSON in a query parameter or a form field. */
 function json<Schema extends z.ZodType>(schema: Schema) {
@@ -236,12 +86,13 @@ const forceSchema = flag.optional().openapi({
   type: 'boolean',
 })
 
-export const waitSchema = z.coerce
-  .number()
-  .min(0)
-  .max(30)
-  .default(0)
-  .openapi({ type: 'number', description: 'Hold the answer for so many seconds, until the work is done' })
+export const waitSchema = z.coerce.number().min(0).max(30).default(0).openapi({
+  type: 'number',
+  minimum: 0,
+  maximum: 30,
+  default: 0,
+  description: 'Hold the answer for so many seconds, until the work is done',
+})
 
 const optionShape = optionsSchema.shape
 
@@ -277,8 +128,8 @@ export const uploadSchema = z.object({
       'The import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one',
   }),
   template_id: templateSchema.optional(),
-  mapping: json(mappingSchema).optional().openapi({ type: 'string', description: 'JSON, see Mapping' }),
-  options: json(optionsSchema).optional().openapi({ type: 'string', description: 'JSON, see Options' }),
+  mapping: json(mappingSchema).optional().openapi({ type: 'string', description: 'JSON: a Mapping' }),
+  options: json(optionsSchema).optional().openapi({ type: 'string', description: 'JSON: Options' }),
   duplicates: optionShape.duplicates,
   on_error: optionShape.on_error,
   blank: optionShape.blank,
@@ -353,6 +204,15 @@ export const runSetSchema = z.object({
   wait: waitSchema,
   force: forceSchema,
 })
+function pageSize(maximum: number, fallback: number) {
+  return z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(maximum)
+    .optional()
+    .openapi({ type: 'integer', minimum: 1, maximum, default: fallback })
+}
 export const listSchema = z.object({
   dataset: z.string().optional(),
   status: statusSchema.optional(),
@@ -360,9 +220,8 @@ export const listSchema = z.object({
     .datetime({ offset: true })
     .optional()
     .openapi({ description: 'next_before of the page before' }),
-  limit: z.coerce.number().int().min(1).max(200).optional().openapi({ type: 'integer' }),
+  limit: pageSize(200, 50),
 })
-const pageSize = z.coerce.number().int().min(1).max(1000).optional().openapi({ type: 'integer' })
 export const rowsSchema = z.object({
   status: z.string().optional().openapi({ example: 'failed' }),
   after: z.coerce
@@ -370,8 +229,8 @@ export const rowsSchema = z.object({
     .int()
     .min(0)
     .optional()
-    .openapi({ description: 'The last row_number of the page before' }),
-  limit: pageSize,
+    .openapi({ type: 'integer', description: 'The last row_number of the page before' }),
+  limit: pageSize(1000, 100),
 })
 export const issuesSchema = z.object({
   after: z.coerce
@@ -382,5 +241,5 @@ export const issuesSchema = z.object({
     .openapi({ type: 'integer', description: 'The last id of the page before' }),
   code: z.string().optional(),
   severity: z.enum(['error', 'warning']).optional(),
-  limit: pageSize,
+  limit: pageSize(1000, 100),
 })
