@@ -74,6 +74,7 @@ export const importSchema = z
           quote: z.string(),
           encoding: z.string(),
           header: z.boolean(),
+          untrimmed: z.array(z.string()).openapi({ description: 'Columns with blanks around some cells' }),
           sheet: z.string(),
           sheets: z.array(z.string()),
         })

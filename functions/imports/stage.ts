@@ -37,15 +37,16 @@ export async function stageFile(
       await tx.unsafe("set local statement_timeout = '1h'")
       const begun = await beginIngest(tx, importId, columns, review)
       const target = { importId, columns, fits: file.fits, ...begun }
-      const { count, sample } = await stageRows(tx, target, rest, rows)
+      const { count, sample, isUntrimmed } = await stageRows(tx, target, rest, rows)
       await upload.finish()
       const all = file.columns?.() ?? columns
+      const format = { ...file.format(), untrimmed: all.filter((_, index) => isUntrimmed[index]) }
       const padded = sample.map((cells) => all.map((_, index) => cells[index] ?? null))
       await tx`
         select private.finish_ingest(
           ${importId}::uuid, array(select jsonb_array_elements_text(${JSON.stringify(all)}::text::jsonb)),
           ${count}::integer, ${upload.size()}::bigint, ${upload.hash()}::text,
-          ${JSON.stringify(padded)}::text::jsonb, ${JSON.stringify(file.format())}::text::jsonb)`
+          ${JSON.stringify(padded)}::text::jsonb, ${JSON.stringify(format)}::text::jsonb)`
     })
   } finally {
     // Lets go of the body after a failure. Not awaited: a read that is under way may last.
@@ -81,16 +82,22 @@ interface Target extends Begun {
   fits: OpenFile['fits']
 }
 
-type Sample = (string | null)[][]
+interface Staged {
+  count: number
+  sample: (string | null)[][]
+  /** By column: whether there are blanks around some of its cells. */
+  isUntrimmed: boolean[]
+}
 
 async function stageRows(
   tx: Transaction,
   { importId, stagedOn, columns, fits, maxRows, maxCellBytes }: Target,
   first: Row[],
   batches: AsyncGenerator<Row[]>,
-): Promise<{ count: number; sample: Sample }> {
+): Promise<Staged> {
   const prefix = `${stagedOn}\t${importId}\t`
-  const sample: Sample = []
+  const sample: Staged['sample'] = []
+  const isUntrimmed: boolean[] = []
   let count = 0
   let lines = ''
   let issueLines: string[] = []
@@ -112,6 +119,9 @@ async function stageRows(
     if (sample.length < sampleRows) {
       sample.push(cells.map((cell) => cell?.slice(0, maxSampleLength).toWellFormed() ?? null))
     }
+    cells.forEach((cell, index) => {
+      if (cell !== null && cell.trim() !== cell) isUntrimmed[index] = true
+    })
     const array = copyArray(cells)
     if (array.length * 3 > maxCellBytes) refuseLargeCell(row, columns, maxCellBytes)
     lines += `${prefix}${count}\t${row.line}\t${array}\n`
@@ -148,7 +158,7 @@ async function stageRows(
     copy?.abort(cause)
     throw cause
   }
-  return { count, sample }
+  return { count, sample, isUntrimmed }
 
   /** A connection does one COPY at a time: that of the rows ends before that of the issues, and begins anew after it. */
   async function writeIssues(): Promise<void> {

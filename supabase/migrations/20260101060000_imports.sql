@@ -81,6 +81,8 @@ alter table public.import_batches enable row level security;
 comment on table public.import_batches is 'An import: one file on its way into one dataset.';
 comment on column public.import_batches.source is 'Where the file came from: api, portal-upload, cli, …';
 comment on column public.import_batches.content_hash is 'SHA-256 of the file as it was sent, in hexadecimal.';
+comment on column public.import_batches.format is
+  'How its file is written: delimiter, quote, encoding, header; untrimmed: the columns that have blanks around some of their cells.';
 comment on column public.import_batches.staged_on is 'Names the weekly partition of its rows, issues and outcomes.';
 comment on column public.import_batches.mapping is 'Field name to { columns, transforms, default }.';
 comment on column public.import_batches.suggested_mapping is 'Field name to { column, confidence 0 to 1, reason, transforms }.';

@@ -35,9 +35,10 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_dataset public.datasets;
-  v_blank   text := p_batch.options ->> 'blank';
-  v_fields  private.planned_field[];
+  v_dataset   public.datasets;
+  v_blank     text := p_batch.options ->> 'blank';
+  v_untrimmed text[] := case when p_batch.format ? 'untrimmed' then array(select jsonb_array_elements_text(p_batch.format -> 'untrimmed')) end;
+  v_fields    private.planned_field[];
 begin
   select d.* into v_dataset from public.datasets as d where d.key = p_batch.dataset;
 
@@ -78,7 +79,7 @@ begin
     join public.dataset_fields as k on k.dataset = d.key and k.name = f.reference ->> 'field'
     where d.key = f.reference ->> 'dataset'
   ) as r on true
-  cross join lateral private.field_expressions(f, p_batch.mapping -> f.name, p_batch.columns) as x
+  cross join lateral private.field_expressions(f, p_batch.mapping -> f.name, p_batch.columns, v_untrimmed) as x
   where f.dataset = v_dataset.key
     and p_batch.mapping ? f.name
     and (a.attnum is not null or v_dataset.apply_function is not null)

@@ -111,6 +111,21 @@ describe('what goes in', () => {
     },
   )
 
+  it('has blanks around some cells, which are kept as sent and not applied', async () => {
+    const { body: document } = await upload(
+      'external_id,name\nB1, Ann\u00A0\nB2,Bob\n',
+      '&review=false&wait=30',
+    )
+    expect(document).toMatchObject({ status: 'completed', format: { untrimmed: ['name'] } })
+    expect(await stagedRows(document.id)).toEqual([
+      ['B1', ' Ann\u00A0'],
+      ['B2', 'Bob'],
+    ])
+    expect(await sql`select name from public.customers where external_id in ('B1', 'B2') order by 1`).toEqual(
+      [{ name: 'Ann' }, { name: 'Bob' }],
+    )
+  })
+
   it('is multipart, with parameters as fields', async () => {
     const form = new FormData()
     form.set('dataset', 'customers')

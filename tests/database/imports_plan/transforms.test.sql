@@ -1,6 +1,6 @@
 -- Each transform with values, hostile ones among them; what is no transform is refused when the plan is compiled.
 begin;
-select plan(53);
+select plan(55);
 select tests.set_up_actors();
 
 -- The value of a cell after transforms, as the compiled expression gives it; or the error.
@@ -36,6 +36,17 @@ select is(pg_temp.apply('', '[]', p_default => '"d"'), 'd', 'the mapping''s defa
 select is(pg_temp.apply('x', '[]', p_default => '"d"'), 'x', 'and no others');
 select is(pg_temp.apply('', '[]', p_default => '5'), '5', 'a number may be a default');
 select is(pg_temp.apply('', '[{"default": "t"}]', p_default => '"d"'), 't', 'the transform default comes first');
+
+-- What the upload saw of the file: only columns with blanks around some cells are trimmed.
+prepare sources as
+  select c.name, private.cell_expression('{A,B}', c.name, c.untrimmed)
+  from (values ('A', '{B}'::text[]), ('B', '{B}'), ('B', '{}'), ('B', null)) as c (name, untrimmed);
+select results_eq(
+  'sources',
+  format($$ values ('A', $e$nullif(r.cells[1], '')$e$), ('B', %1$L), ('B', $e$nullif(r.cells[2], '')$e$), ('B', %1$L) $$,
+    private.cell_expression('{A,B}', 'B')),
+  'a column is not trimmed where none of its cells needs it');
+select matches(private.cell_expression('{A,B}', 'B'), 'btrim', 'and is where nothing is known');
 
 -- Text -------------------------------------------------------------------------------------------------
 
