@@ -1138,20 +1138,23 @@ grant execute on function "private"."catalog_rules"(regclass, name) to "postgres
 -- schemas/private/functions/cell_expression.sql
 
 create or replace function private.cell_expression (
-  p_columns text[],
-  p_column  text
+  p_columns   text[],
+  p_column    text,
+  p_untrimmed text[] default null::text[]
 )
   returns text
   language sql
   immutable
   set search_path to ''
   AS $function$
-  select format('nullif(btrim(r.cells[%s], %L), %L)', array_position(p_columns, p_column), e' \t\r\n\u00a0', '');
+  select case when p_column <> all (p_untrimmed) then format('nullif(r.cells[%s], %L)', c.number, '')
+    else format('nullif(btrim(r.cells[%s], %L), %L)', c.number, e' \t\r\n\u00a0', '') end
+  from (select array_position(p_columns, p_column)) as c (number);
 $function$;
 
-revoke all on function "private"."cell_expression"(text[], text) from public;
+revoke all on function "private"."cell_expression"(text[], text, text[]) from public;
 
-grant execute on function "private"."cell_expression"(text[], text) to "postgres";
+grant execute on function "private"."cell_expression"(text[], text, text[]) to "postgres";
 
 -- schemas/private/functions/check_corrections.sql
 
@@ -3628,11 +3631,12 @@ grant execute on function "private"."failed_row_count"(public.import_batches, in
 -- schemas/private/functions/field_expressions.sql
 
 create or replace function private.field_expressions (
-  p_field   public.dataset_fields,
-  p_entry   jsonb,
-  p_columns text[],
-  OUT       source text,
-  OUT       value text
+  p_field     public.dataset_fields,
+  p_entry     jsonb,
+  p_columns   text[],
+  p_untrimmed text[]                default null::text[],
+  OUT         source text,
+  OUT         value text
 )
   returns record
   language plpgsql
@@ -3655,9 +3659,9 @@ begin
     -- Null, but not a constant: what is made of it must be computed row by row, where it can be a row's
     -- issue. Folded into the plan a default that does not fit its field would refuse the whole statement.
     when 0 then 'nullif(r.cells[1], r.cells[1])'
-    when 1 then private.cell_expression(p_columns, v_columns[1])
+    when 1 then private.cell_expression(p_columns, v_columns[1], p_untrimmed)
     else format('nullif(concat_ws(%L, %s), '''')', v_separator,
-      (select string_agg(private.cell_expression(p_columns, c), ', ') from unnest(v_columns) as c))
+      (select string_agg(private.cell_expression(p_columns, c, p_untrimmed), ', ') from unnest(v_columns) as c))
   end;
 
   value := source;
@@ -3678,9 +3682,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."field_expressions"(public.dataset_fields, jsonb, text[]) from public;
+revoke all on function "private"."field_expressions"(public.dataset_fields, jsonb, text[], text[]) from public;
 
-grant execute on function "private"."field_expressions"(public.dataset_fields, jsonb, text[]) to "postgres";
+grant execute on function "private"."field_expressions"(public.dataset_fields, jsonb, text[], text[]) to "postgres";
 
 -- schemas/private/functions/file_columns.sql
 
@@ -5248,9 +5252,10 @@ create or replace function private.planned_fields (
   set search_path to ''
   AS $function$
 declare
-  v_dataset public.datasets;
-  v_blank   text := p_batch.options ->> 'blank';
-  v_fields  private.planned_field[];
+  v_dataset   public.datasets;
+  v_blank     text := p_batch.options ->> 'blank';
+  v_untrimmed text[] := case when p_batch.format ? 'untrimmed' then array(select jsonb_array_elements_text(p_batch.format -> 'untrimmed')) end;
+  v_fields    private.planned_field[];
 begin
   select d.* into v_dataset from public.datasets as d where d.key = p_batch.dataset;
 
@@ -5291,7 +5296,7 @@ begin
     join public.dataset_fields as k on k.dataset = d.key and k.name = f.reference ->> 'field'
     where d.key = f.reference ->> 'dataset'
   ) as r on true
-  cross join lateral private.field_expressions(f, p_batch.mapping -> f.name, p_batch.columns) as x
+  cross join lateral private.field_expressions(f, p_batch.mapping -> f.name, p_batch.columns, v_untrimmed) as x
   where f.dataset = v_dataset.key
     and p_batch.mapping ? f.name
     and (a.attnum is not null or v_dataset.apply_function is not null)
@@ -11719,6 +11724,8 @@ comment on column "public"."import_batches"."depends_on" is 'Imports that must b
 comment on column "public"."import_batches"."duplicate_of" is 'An earlier import of the same file by the same person: it is committed only when that is said twice (force).';
 
 comment on column "public"."import_batches"."error" is 'Why it failed: { code, message, details, hint }.';
+
+comment on column "public"."import_batches"."format" is 'How its file is written: delimiter, quote, encoding, header; untrimmed: the columns that have blanks around some of their cells.';
 
 comment on column "public"."import_batches"."invalid_count" is 'Rows that validation found faulty.';
 
