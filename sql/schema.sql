@@ -882,7 +882,7 @@ begin
       hint    = 'Start a new import.';
   end if;
 
-  perform private.require_column_limit(v_batch.org_id, p_columns);
+  perform private.require_fit_columns(v_batch.org_id, p_columns);
   v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
   if not p_review then
     perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
@@ -3660,7 +3660,7 @@ begin
     -- issue. Folded into the plan a default that does not fit its field would refuse the whole statement.
     when 0 then 'nullif(r.cells[1], r.cells[1])'
     when 1 then private.cell_expression(p_columns, v_columns[1], p_untrimmed)
-    else format('nullif(concat_ws(%L, %s), '''')', v_separator,
+    else format('nullif(left(concat_ws(%L, %s), 1048576), '''')', v_separator,
       (select string_agg(private.cell_expression(p_columns, c, p_untrimmed), ', ') from unnest(v_columns) as c))
   end;
 
@@ -3914,7 +3914,7 @@ begin
       hint    = 'Start a new import.';
   end if;
 
-  perform private.require_column_limit(v_batch.org_id, p_columns);
+  perform private.require_fit_columns(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
   if v_batch.corrects is not null and '_row' = any (p_columns) then
@@ -4925,6 +4925,16 @@ begin
         message = 'mapping of a field is not understood',
         detail  = format('%s: %s', v_entry.field, v_entry.given),
         hint    = 'Give a column''s name, or an object of column or columns, transforms (a list) and default.';
+    end if;
+
+    -- What they come to together is one value: it must fit into memory.
+    if jsonb_array_length(v_columns) > 10
+      or (select count(distinct c) from jsonb_array_elements_text(v_columns) as c) < jsonb_array_length(v_columns) then
+      raise exception using
+        errcode = '22023',
+        message = 'mapping of a field names too many columns',
+        detail  = format('%s: %s', v_entry.field, left(v_columns::text, 200)),
+        hint    = 'A field takes up to 10 columns, each of them once.';
     end if;
 
     select c into v_stranger
@@ -6122,9 +6132,9 @@ revoke all on function "private"."require_colleague"(uuid, uuid, public.org_role
 
 grant execute on function "private"."require_colleague"(uuid, uuid, public.org_role) to "postgres";
 
--- schemas/private/functions/require_column_limit.sql
+-- schemas/private/functions/require_fit_columns.sql
 
-create or replace function private.require_column_limit (
+create or replace function private.require_fit_columns (
   p_org_id  uuid,
   p_columns text[]
 )
@@ -6133,6 +6143,9 @@ create or replace function private.require_column_limit (
   stable
   set search_path to ''
   AS $function$
+declare
+  c_longest constant integer := 255;
+  v_long text;
 begin
   if cardinality(p_columns) > private.setting('imports.max_columns', p_org_id)::integer then
     raise exception using
@@ -6141,12 +6154,25 @@ begin
       detail  = format('%s columns', cardinality(p_columns)),
       hint    = format('At most %s are allowed.', private.setting('imports.max_columns', p_org_id));
   end if;
+
+  -- They are in every document of the import.
+  select format('column %s: %s characters', c.position, length(c.name)) into v_long
+  from unnest(p_columns) with ordinality as c (name, position)
+  where length(c.name) > c_longest
+  limit 1;
+  if found then
+    raise exception using
+      errcode = 'PT413',
+      message = 'name of a column is too long',
+      detail  = v_long,
+      hint    = format('At most %s characters; is the first line the header?', c_longest);
+  end if;
 end;
 $function$;
 
-revoke all on function "private"."require_column_limit"(uuid, text[]) from public;
+revoke all on function "private"."require_fit_columns"(uuid, text[]) from public;
 
-grant execute on function "private"."require_column_limit"(uuid, text[]) to "postgres";
+grant execute on function "private"."require_fit_columns"(uuid, text[]) to "postgres";
 
 -- schemas/private/functions/require_idle_session.sql
 

@@ -53,7 +53,13 @@ export async function openWorkbook(
   for (const sheet of wanted ? [wanted] : workbook.sheets.filter((sheet) => !sheet.isHidden)) {
     const part = open(sheet.part)
     if (!part) throw damaged(`it has no ${sheet.part}`)
-    const context = { styles, texts, is1904: workbook.is1904, maxColumns: limits.max_columns }
+    const context = {
+      styles,
+      texts,
+      is1904: workbook.is1904,
+      maxColumns: limits.max_columns,
+      maxLength: limits.max_workbook_bytes,
+    }
     const batches = explained(readRows(part, context))
     const first = await batches.next()
     if (first.done) continue
@@ -232,12 +238,13 @@ interface SheetContext {
   texts: string[]
   is1904: boolean
   maxColumns: number
+  maxLength: number
 }
 
 /** The rows of a sheet that have something in them. The first of them says how wide the table is. */
 async function* readRows(
   part: AsyncGenerator<Uint8Array>,
-  { styles, texts, is1904, maxColumns }: SheetContext,
+  { styles, texts, is1904, maxColumns, maxLength }: SheetContext,
 ): AsyncGenerator<Row[]> {
   let rows: Row[] = []
   let defects: Defect[] = []
@@ -250,6 +257,7 @@ async function* readRows(
   let value = ''
   let isEmpty = true // no <v> and no <t>
   let depth = 0 // within <v> or <t> of a cell, but not within <rPh>
+  let length = 0 // of all cells: any number of them may name the same text
 
   function cellText(): string | null {
     if (isEmpty) return null
@@ -265,6 +273,14 @@ async function* readRows(
     // What lies beyond the table is kept, but not at its place: a row may reach to column XFD.
     const at = column <= width ? column - 1 : Math.max(cells.length, width)
     while (cells.length < at) cells.push(null)
+    length += text.length
+    if (length > maxLength) {
+      throw tooLarge(
+        'workbook is too large for a request',
+        `its cells come to more than ${maxLength} characters`,
+        'Save the sheet as "CSV UTF-8" and send that, or have the limit imports.max_workbook_bytes raised.',
+      )
+    }
     cells[at] = cleanCell(text, defects)
   }
 

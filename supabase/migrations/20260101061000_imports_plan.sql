@@ -203,6 +203,16 @@ begin
         hint    = 'Give a column''s name, or an object of column or columns, transforms (a list) and default.';
     end if;
 
+    -- What they come to together is one value: it must fit into memory.
+    if jsonb_array_length(v_columns) > 10
+      or (select count(distinct c) from jsonb_array_elements_text(v_columns) as c) < jsonb_array_length(v_columns) then
+      raise exception using
+        errcode = '22023',
+        message = 'mapping of a field names too many columns',
+        detail  = format('%s: %s', v_entry.field, left(v_columns::text, 200)),
+        hint    = 'A field takes up to 10 columns, each of them once.';
+    end if;
+
     select c into v_stranger
     from jsonb_array_elements_text(v_columns) as c
     where p_columns is not null and c <> all (p_columns)
@@ -561,7 +571,7 @@ begin
     -- issue. Folded into the plan a default that does not fit its field would refuse the whole statement.
     when 0 then 'nullif(r.cells[1], r.cells[1])'
     when 1 then private.cell_expression(p_columns, v_columns[1], p_untrimmed)
-    else format('nullif(concat_ws(%L, %s), '''')', v_separator,
+    else format('nullif(left(concat_ws(%L, %s), 1048576), '''')', v_separator,
       (select string_agg(private.cell_expression(p_columns, c, p_untrimmed), ', ') from unnest(v_columns) as c))
   end;
 

@@ -410,12 +410,15 @@ as $$
   limit 1;
 $$;
 
-create function private.require_column_limit(p_org_id uuid, p_columns text[])
+create function private.require_fit_columns(p_org_id uuid, p_columns text[])
 returns void
 language plpgsql stable
 security invoker
 set search_path = ''
 as $$
+declare
+  c_longest constant integer := 255;
+  v_long text;
 begin
   if cardinality(p_columns) > private.setting('imports.max_columns', p_org_id)::integer then
     raise exception using
@@ -423,6 +426,19 @@ begin
       message = 'file has too many columns',
       detail  = format('%s columns', cardinality(p_columns)),
       hint    = format('At most %s are allowed.', private.setting('imports.max_columns', p_org_id));
+  end if;
+
+  -- They are in every document of the import.
+  select format('column %s: %s characters', c.position, length(c.name)) into v_long
+  from unnest(p_columns) with ordinality as c (name, position)
+  where length(c.name) > c_longest
+  limit 1;
+  if found then
+    raise exception using
+      errcode = 'PT413',
+      message = 'name of a column is too long',
+      detail  = v_long,
+      hint    = format('At most %s characters; is the first line the header?', c_longest);
   end if;
 end;
 $$;
@@ -487,7 +503,7 @@ begin
       hint    = 'Start a new import.';
   end if;
 
-  perform private.require_column_limit(v_batch.org_id, p_columns);
+  perform private.require_fit_columns(v_batch.org_id, p_columns);
   v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
   if not p_review then
     perform private.require_mapped_fields(v_batch.dataset, v_batch.mode, v_mapping);
@@ -609,7 +625,7 @@ begin
       hint    = 'Start a new import.';
   end if;
 
-  perform private.require_column_limit(v_batch.org_id, p_columns);
+  perform private.require_fit_columns(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
   if v_batch.corrects is not null and '_row' = any (p_columns) then

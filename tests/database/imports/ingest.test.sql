@@ -1,6 +1,6 @@
 -- The upload's side: what sluice_ingest may do, which is next to nothing, and how an upload ends.
 begin;
-select plan(68);
+select plan(69);
 select tests.set_up_actors();
 
 create function pg_temp.new_import(p_name text, p_mapping jsonb default null, p_mode text default null,
@@ -77,6 +77,8 @@ select lives_ok($$ select private.begin_ingest(tests.kept('bad'), '{Nr}', true) 
 select throws_ok($$ select private.begin_ingest(tests.kept('bad'),
   (select array_agg('c' || n) from generate_series(1, 1001) as n), true) $$, 'PT413', 'file has too many columns',
   'too many columns');
+select throws_ok($$ select private.begin_ingest(tests.kept('bad'), array['Nr', repeat('x', 256)], true) $$, 'PT413',
+  'name of a column is too long', 'a column with a name that fills every document');
 select throws_ok($$ select private.begin_ingest(tests.kept('i'), '{Nr}', true) $$, 'PT409',
   'import does not await a file', 'an import that has its file');
 select throws_ok($$ select private.begin_ingest('00000000-0000-0000-0000-00000000dead', '{Nr}', true) $$, 'PT409',

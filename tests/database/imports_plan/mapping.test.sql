@@ -1,6 +1,6 @@
 -- Mappings and options: their normal form, and what is refused.
 begin;
-select plan(34);
+select plan(36);
 select tests.set_up_actors();
 
 create function pg_temp.normal(p_mapping jsonb,
@@ -51,6 +51,12 @@ select is(pg_temp.normal('{"org_id": "No"}'),
 select is(pg_temp.normal('{"created_at": "No"}'),
   '22023 | mapping names an unknown field | dataset customers has no field created_at',
   'nor what clients may not write');
+select is(pg_temp.normal('{"name": {"columns": ["No", "No"]}}'),
+  '22023 | mapping of a field names too many columns | name: ["No", "No"]', 'a column twice in a field');
+select is(pg_temp.normal(jsonb_build_object('name', jsonb_build_object('columns', c.names)), c.names),
+  '22023 | mapping of a field names too many columns | name: ["c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "c10", "c11"]',
+  'more columns than fit into memory when each is large')
+from (select array_agg('c' || n) as names from generate_series(1, 11) as n) as c;
 select is(pg_temp.normal('{"name": "Nope"}'),
   '22023 | mapping names an unknown column | field name: the file has no column "Nope"', 'an unknown column');
 select is(pg_temp.normal('{"name": {"columns": ["No", "name"]}}'),

@@ -4,8 +4,8 @@ import type { Connection, Transaction } from '../../../functions/_shared/connect
 import { openContent } from '../../../functions/imports/archive.ts'
 import { receiveArchive } from '../../../functions/imports/archive-set.ts'
 import { readParameters } from '../../../functions/imports/parameters.ts'
+import { zip } from '../../../local/demo/zip.ts'
 import { limits, type Refused } from '../../support/table.ts'
-import { zip } from '../../support/zip.ts'
 
 /** A database that makes sets and imports, and takes no rows. */
 const db = async (rpc: string) => ({
@@ -36,7 +36,7 @@ describe('an archive', () => {
       db,
       connection,
     )
-    const { status, body } = failure?.cause as Refused
+    const { status, body } = (failure as { cause: Refused }).cause
     expect(status).toBe(413)
     expect(body.message).toBe('file is too large for a request')
     expect(body.details).toContain('customers.csv.gz: ')

@@ -211,6 +211,15 @@ describe('workbooks', () => {
     expect((await readTable(file, {}, { chunk: 1 << 16 })).rows).toEqual([])
   })
 
+  it('are bounded in what their cells come to, which may all name one text', async () => {
+    const row = `<row r="2">${'<c t="s"><v>0</v></c>'.repeat(100)}</row>`
+    const file = workbook({ sheets: [['S', header + row]], texts: `<si><t>${'x'.repeat(100_000)}</t></si>` })
+    expect((await refusalOf(file, {}, { max_workbook_bytes: 1_000_000 })).body).toMatchObject({
+      message: 'workbook is too large for a request',
+      details: 'its cells come to more than 1000000 characters',
+    })
+  })
+
   it('are bounded where the directory lies', async () => {
     const part = {
       name: 'xl/worksheets/sheet1.xml',
