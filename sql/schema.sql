@@ -1512,7 +1512,7 @@ declare
 begin
   for v_rule in select jsonb_array_elements(p_rules) loop
     if v_else <> 'null' or jsonb_typeof(v_rule -> 'then') is distinct from 'string'
-      or (v_rule ? 'column' and v_rule ->> 'column' <> all (p_columns)) then
+      or (v_rule ? 'column' and (v_rule ->> 'column' = any (p_columns)) is not true) then
       return null;
     end if;
     v_operand := case
@@ -1527,12 +1527,12 @@ begin
       return null;
     end if;
     if v_rule ? 'matches' and jsonb_typeof(v_rule -> 'matches') = 'string' then
-      perform '' ~ (v_rule ->> 'matches'); -- 2201B when it is no regular expression
+      perform private.require_plain_pattern(v_rule ->> 'matches');
     end if;
     v_condition := case
       when jsonb_typeof(v_rule -> 'equals') = 'string' then format('%s = %L', v_operand, v_rule ->> 'equals')
       when jsonb_typeof(v_rule -> 'in') = 'array' then format('%s = any (%s)', v_operand, private.text_array(v_rule -> 'in'))
-      when jsonb_typeof(v_rule -> 'matches') = 'string' then format('%s ~ %L', v_operand, v_rule ->> 'matches')
+      when jsonb_typeof(v_rule -> 'matches') = 'string' then format('left(%s, 1000) ~ %L', v_operand, v_rule ->> 'matches')
       when jsonb_typeof(v_rule -> 'blank') = 'boolean' then format('(%s is null) = %s', v_operand, v_rule ->> 'blank')
       when jsonb_typeof(v_rule -> 'at_least') = 'number' then
         format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric >= %2$s end', v_operand, v_rule ->> 'at_least')
@@ -3296,20 +3296,32 @@ create or replace function private.end_undo (
   language plpgsql
   set search_path to ''
   AS $function$
+declare
+  v_batch public.import_batches;
+  v_error jsonb := case p_job.status
+    when 'cancelled' then jsonb_build_object(
+      'code', 'undo_cancelled', 'message', 'the undo was stopped; what it took back stays taken back', 'hint', 'Undo it again to go on.')
+    when 'failed' then p_job.error || case p_job.error ->> 'code' when '42501' then '{"code": "permission_denied"}' else '{}' end::jsonb
+  end;
 begin
   if (p_job.params ->> 'dry_run')::boolean then
     return;
   end if;
+
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id;
+  if v_error is null and not exists (
+    select from private.import_reversals as r
+    where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.reversed_count > 0
+  ) then
+    v_error := nullif(p_job.params -> 'former_error', 'null');
+    v_batch.status := p_job.params ->> 'former_status';
+  else
+    v_batch.status := case when v_error is null then 'undone' else 'failed' end;
+  end if;
+
   update public.import_batches as b
-  set status       = case p_job.status when 'completed' then 'undone' else 'failed' end::public.import_status,
-      error        = case p_job.status
-        when 'completed' then null
-        when 'cancelled' then jsonb_build_object(
-          'code', 'undo_cancelled', 'message', 'the undo was stopped; what it took back stays taken back', 'hint', 'Undo it again to go on.')
-        else p_job.error || case p_job.error ->> 'code' when '42501' then '{"code": "permission_denied"}' else '{}' end::jsonb
-      end,
-      issue_counts = private.issue_summary(b)
-  where b.id = p_job.batch_id;
+  set status = v_batch.status, error = v_error, issue_counts = private.issue_summary(b)
+  where b.id = v_batch.id;
 end;
 $function$;
 
@@ -3348,12 +3360,19 @@ create or replace function private.enqueue_undo (
   p_batch public.import_batches
 )
   returns void
-  language sql
+  language plpgsql
   set search_path to ''
   AS $function$
-  select private.enqueue_tasks(
-    p_job, case c.reached when 0 then 'undo' else 'undo_' || c.reached end, c.from_row, c.to_row, c.to_row - c.from_row)
+begin
+  if not (p_job.params ->> 'dry_run')::boolean then
+    update private.import_reversals as r set kept_counts = '{}'
+    where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id;
+    delete from private.import_issues as i
+    where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id and i.origin = 'undo';
+  end if;
+  perform private.enqueue_tasks(p_job, 'undo', c.from_row, c.to_row, c.to_row - c.from_row)
   from (select u.* from private.unreversed_chunks(p_batch) as u order by u.from_row desc) as c;
+end;
 $function$;
 
 revoke all on function "private"."enqueue_undo"(public.scheduled_jobs, public.import_batches) from public;
@@ -3575,7 +3594,7 @@ declare
 begin
   select j.* into v_job
   from public.scheduled_jobs as j
-  where j.batch_id = p_batch.id
+  where j.batch_id = p_batch.id and j.params -> 'dry_run' is distinct from 'true' -- which changed nothing
   order by j.created_at desc
   limit 1;
 
@@ -6345,6 +6364,34 @@ revoke all on function "private"."require_other_file"(public.import_batches) fro
 
 grant execute on function "private"."require_other_file"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/require_plain_pattern.sql
+
+create or replace function private.require_plain_pattern (
+  p_pattern text
+)
+  returns void
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  c_longest constant integer := 500;
+begin
+  perform '' ~ p_pattern; -- 2201B when it is no regular expression
+  if length(p_pattern) > c_longest or replace(p_pattern, '\\', '') ~ '\\[1-9]|\(\?[=!<]' then
+    raise exception using
+      errcode = '22023',
+      message = 'regular expression is not allowed',
+      detail  = left(p_pattern, 200),
+      hint    = format('At most %s characters, without back references (\1) and look-around.', c_longest);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_plain_pattern"(text) from public;
+
+grant execute on function "private"."require_plain_pattern"(text) to "postgres";
+
 -- schemas/private/functions/require_reversible.sql
 
 create or replace function private.require_reversible (
@@ -6363,7 +6410,7 @@ begin
       errcode = 'PT409',
       message = 'nothing is left to undo',
       detail  = format('import %s', p_batch.id),
-      hint    = 'It wrote no record, or an undo has judged those it wrote.';
+      hint    = 'It wrote no record, or an undo has taken back all of them.';
   end if;
   return v_count;
 end;
@@ -6958,6 +7005,7 @@ declare
   v_rows    integer[];
   v_counts  jsonb;
   v_kept    integer;
+  v_from_next integer;
 begin
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
   select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
@@ -7008,9 +7056,9 @@ begin
       where f.verdict = 'reversed'
       order by 1
     );
-    insert into private.import_reversals values (
-      v_batch.staged_on, v_batch.id, p_task.from_row, v_from, v_range.reached, v_rows,
-      coalesce((v_counts ->> 'reversed')::integer, 0), v_counts - 'reversed'
+    insert into private.import_reversals (staged_on, batch_id, from_row, row_numbers, reversed_count, kept_counts)
+    values (
+      v_batch.staged_on, v_batch.id, p_task.from_row, v_rows, coalesce((v_counts ->> 'reversed')::integer, 0), v_counts - 'reversed'
     );
     insert into private.import_issues (staged_on, batch_id, row_number, severity, code, message, value, origin)
     select v_batch.staged_on, v_batch.id, f.row_number, 'warning', 'undo_' || f.verdict, private.undo_message(f.verdict), left(f.reason, 200), 'undo'
@@ -7026,7 +7074,9 @@ begin
   where j.id = v_job.id;
 
   if v_range.reached < v_entries then
-    perform private.enqueue_tasks(v_job, 'undo_' || v_range.reached, p_task.from_row, p_task.to_row, p_task.to_row - p_task.from_row);
+    -- What was taken back is not among the records any more.
+    v_from_next := case when (v_job.params ->> 'dry_run')::boolean then v_range.reached else v_from + v_kept end;
+    perform private.enqueue_tasks(v_job, 'undo_' || v_from_next, p_task.from_row, p_task.to_row, p_task.to_row - p_task.from_row);
   end if;
   return row(v_range.reached - v_from, v_kept);
 end;
@@ -7920,7 +7970,8 @@ begin
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
     ('failed', 'staged'), ('failed', 'validating'), ('failed', 'committing'),
-    ('completed', 'undoing'), ('failed', 'undoing'), ('cancelled', 'undoing'), ('undoing', 'undone'), ('undoing', 'failed')
+    ('completed', 'undoing'), ('failed', 'undoing'), ('cancelled', 'undoing'), ('undone', 'undoing'),
+    ('undoing', 'undone'), ('undoing', 'failed'), ('undoing', 'completed'), ('undoing', 'cancelled') -- back, where nothing could be undone
   ) then
     raise exception using
       errcode = 'PT409',
@@ -8197,19 +8248,24 @@ begin
 
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
-  elsif (
-    case new.job_type
-      when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
-      when 'commit' then v_batch.status = 'validated'
-      when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled')
-    end
-  ) is not true then
+  end if;
+  -- a dry run leaves the state as it is
+  if exists (select from public.scheduled_jobs as j where j.batch_id = v_batch.id and j.finished_at is null)
+    or (v_failed.id is null and (
+      case new.job_type
+        when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
+        when 'commit' then v_batch.status = 'validated'
+        when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled', 'undone')
+      end
+    ) is not true) then
     raise exception using
       errcode = 'PT409',
       message = 'import is in another state',
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = case
-        when v_batch.status in ('validating', 'committing', 'undoing') then 'Wait for the running job, or cancel it.'
+        when v_batch.status in ('validating', 'committing', 'undoing')
+          or exists (select from public.scheduled_jobs as j where j.batch_id = v_batch.id and j.finished_at is null) then
+          'Wait for the running job, or cancel it.'
         when new.job_type = 'undo' then 'An import can be undone once its commit has ended.'
         when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
         when v_batch.status = 'failed' then 'Try it again (retry), or send what is left of the file as a new import.'
@@ -8260,7 +8316,8 @@ begin
       jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
     -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
     when 'undo' then
-      jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true)
+      jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true,
+        'former_status', v_batch.status, 'former_error', v_batch.error)
     -- all or nothing: one task, one transaction
     else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
   end;
@@ -8484,7 +8541,7 @@ begin
     v_name := null;
   end if;
   if v_name = 'regex_extract' and v_kind = 'string' then
-    perform '' ~ v_text; -- 2201B when it is no regular expression
+    perform private.require_plain_pattern(v_text);
   end if;
 
   v_sql := case
@@ -8508,7 +8565,7 @@ begin
     when v_name = 'replace' and jsonb_typeof(v_given -> 'from') = 'string' and jsonb_typeof(v_given -> 'to') = 'string'
       and length(v_given ->> 'to') <= 100 then
       format('nullif(left(replace(%s, %L, %L), 1048576), '''')', p_expression, v_given ->> 'from', v_given ->> 'to')
-    when v_name = 'regex_extract' and v_kind = 'string' then format('substring(%s from %L)', p_expression, v_text)
+    when v_name = 'regex_extract' and v_kind = 'string' then format('substring(left(%s, 1000) from %L)', p_expression, v_text)
     when v_name = 'split' and jsonb_typeof(v_given -> 'separator') = 'string' and v_given ->> 'part' ~ '^-?[1-9][0-9]{0,3}$' then
       format('nullif(btrim(split_part(%s, %L, %s)), '''')', p_expression, v_given ->> 'separator', v_given ->> 'part')
     when v_name = 'map_values' and v_kind = 'object' and v_given <> '{}'
@@ -8869,26 +8926,25 @@ create or replace function private.unreversed_chunks (
   returns table (
     from_row     integer,
     to_row       integer,
-    reached      integer,
     record_count integer
   )
   language sql
   stable
   set search_path to ''
   AS $function$
-  select o.from_row, o.to_row, coalesce(r.reached, 0), (c.written - coalesce(r.reached, 0))::integer
+  select o.from_row, o.to_row, c.written - r.reversed
   from private.import_outcomes as o
   cross join lateral (
     select cardinality(o.row_numbers) - case when private.has_groups(p_batch.id) then (
-      select count(*) from unnest(o.row_hashes, o.images) as u (row_hash, image) where u.row_hash is null and u.image is null
+      select count(*)::integer from unnest(o.row_hashes, o.images) as u (row_hash, image) where u.row_hash is null and u.image is null
     ) else 0 end as written
   ) as c
-  left join lateral (
-    select max(v.to_entry) as reached
+  cross join lateral (
+    select coalesce(sum(v.reversed_count), 0)::integer as reversed
     from private.import_reversals as v
     where v.staged_on = o.staged_on and v.batch_id = o.batch_id and v.from_row = o.from_row
-  ) as r on true
-  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id and c.written > coalesce(r.reached, 0);
+  ) as r
+  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id and c.written > r.reversed;
 $function$;
 
 revoke all on function "private"."unreversed_chunks"(public.import_batches) from public;
@@ -9276,7 +9332,13 @@ create or replace function private.written_records (
   cross join lateral unnest(o.row_numbers, o.actions, o.record_ids, o.row_hashes, o.images)
     as u (row_number, action, record_id, row_hash, image)
   where o.staged_on = p_staged_on and o.batch_id = p_batch_id and o.from_row = p_from_row
-    and (u.row_hash is not null or u.image is not null);
+    and (u.row_hash is not null or u.image is not null)
+    and u.row_number not in (
+      select n
+      from private.import_reversals as v
+      cross join lateral unnest(v.row_numbers) as n
+      where v.staged_on = p_staged_on and v.batch_id = p_batch_id and v.from_row = p_from_row
+    );
 $function$;
 
 revoke all on function "private"."written_records"(date, uuid, integer) from public;
@@ -9429,20 +9491,21 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 -- schemas/private/tables/import_reversals.sql
 
 create table "private"."import_reversals" (
+  "id"             bigint    generated always as identity not null,
   "staged_on"      date      not null,
   "batch_id"       uuid      not null,
   "from_row"       integer   not null,
-  "from_entry"     integer   not null,
-  "to_entry"       integer   not null,
   "row_numbers"    integer[] not null,
   "reversed_count" integer   not null,
   "kept_counts"    jsonb     not null
 ) partition by range (staged_on);
 
 alter table "private"."import_reversals"
-  add constraint "import_reversals_pkey" primary key (batch_id, from_row, from_entry, staged_on);
+  add constraint "import_reversals_pkey" primary key (id, staged_on);
 
-comment on table "private"."import_reversals" is 'What an undo did about the records after from_entry, to to_entry, of the chunk that begins after from_row: the rows whose records are as they were before the import; how many records there are of these, and of those kept by reason.';
+create index import_reversals_batch_id_from_row_idx on only private.import_reversals using btree (batch_id, from_row);
+
+comment on table "private"."import_reversals" is 'What undos did about the chunk that begins after from_row: the rows whose records are as they were before the import, how many records these are, and how many the last undo kept by reason.';
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_reversals" to "postgres";
 
@@ -10426,7 +10489,7 @@ begin
   perform private.find_import(retry_import.import_id);
   select j.job_type into v_job_type
   from public.scheduled_jobs as j
-  where j.batch_id = retry_import.import_id
+  where j.batch_id = retry_import.import_id and j.params -> 'dry_run' is distinct from 'true'
   order by j.created_at desc
   limit 1;
 

@@ -214,7 +214,8 @@ begin
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'), ('committing', 'cancelled'),
     ('failed', 'staged'), ('failed', 'validating'), ('failed', 'committing'),
-    ('completed', 'undoing'), ('failed', 'undoing'), ('cancelled', 'undoing'), ('undoing', 'undone'), ('undoing', 'failed')
+    ('completed', 'undoing'), ('failed', 'undoing'), ('cancelled', 'undoing'), ('undone', 'undoing'),
+    ('undoing', 'undone'), ('undoing', 'failed'), ('undoing', 'completed'), ('undoing', 'cancelled') -- back, where nothing could be undone
   ) then
     raise exception using
       errcode = 'PT409',

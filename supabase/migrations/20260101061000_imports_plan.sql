@@ -390,6 +390,28 @@ begin
 end;
 $$;
 
+-- A pattern of a mapping runs in workers that all organizations share: no back reference, no look-around, and it sees
+-- the first thousand characters of a cell. What is left ends soon, whatever it is given.
+create function private.require_plain_pattern(p_pattern text)
+returns void
+language plpgsql immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  c_longest constant integer := 500;
+begin
+  perform '' ~ p_pattern; -- 2201B when it is no regular expression
+  if length(p_pattern) > c_longest or replace(p_pattern, '\\', '') ~ '\\[1-9]|\(\?[=!<]' then
+    raise exception using
+      errcode = '22023',
+      message = 'regular expression is not allowed',
+      detail  = left(p_pattern, 200),
+      hint    = format('At most %s characters, without back references (\1) and look-around.', c_longest);
+  end if;
+end;
+$$;
+
 create function private.classify_expression(p_expression text, p_rules jsonb, p_columns text[])
 returns text
 language plpgsql immutable
@@ -405,7 +427,7 @@ declare
 begin
   for v_rule in select jsonb_array_elements(p_rules) loop
     if v_else <> 'null' or jsonb_typeof(v_rule -> 'then') is distinct from 'string'
-      or (v_rule ? 'column' and v_rule ->> 'column' <> all (p_columns)) then
+      or (v_rule ? 'column' and (v_rule ->> 'column' = any (p_columns)) is not true) then
       return null;
     end if;
     v_operand := case
@@ -420,12 +442,12 @@ begin
       return null;
     end if;
     if v_rule ? 'matches' and jsonb_typeof(v_rule -> 'matches') = 'string' then
-      perform '' ~ (v_rule ->> 'matches'); -- 2201B when it is no regular expression
+      perform private.require_plain_pattern(v_rule ->> 'matches');
     end if;
     v_condition := case
       when jsonb_typeof(v_rule -> 'equals') = 'string' then format('%s = %L', v_operand, v_rule ->> 'equals')
       when jsonb_typeof(v_rule -> 'in') = 'array' then format('%s = any (%s)', v_operand, private.text_array(v_rule -> 'in'))
-      when jsonb_typeof(v_rule -> 'matches') = 'string' then format('%s ~ %L', v_operand, v_rule ->> 'matches')
+      when jsonb_typeof(v_rule -> 'matches') = 'string' then format('left(%s, 1000) ~ %L', v_operand, v_rule ->> 'matches')
       when jsonb_typeof(v_rule -> 'blank') = 'boolean' then format('(%s is null) = %s', v_operand, v_rule ->> 'blank')
       when jsonb_typeof(v_rule -> 'at_least') = 'number' then
         format('case when pg_input_is_valid(%1$s, ''numeric'') then %1$s::numeric >= %2$s end', v_operand, v_rule ->> 'at_least')
@@ -484,7 +506,7 @@ begin
     v_name := null;
   end if;
   if v_name = 'regex_extract' and v_kind = 'string' then
-    perform '' ~ v_text; -- 2201B when it is no regular expression
+    perform private.require_plain_pattern(v_text);
   end if;
 
   v_sql := case
@@ -508,7 +530,7 @@ begin
     when v_name = 'replace' and jsonb_typeof(v_given -> 'from') = 'string' and jsonb_typeof(v_given -> 'to') = 'string'
       and length(v_given ->> 'to') <= 100 then
       format('nullif(left(replace(%s, %L, %L), 1048576), '''')', p_expression, v_given ->> 'from', v_given ->> 'to')
-    when v_name = 'regex_extract' and v_kind = 'string' then format('substring(%s from %L)', p_expression, v_text)
+    when v_name = 'regex_extract' and v_kind = 'string' then format('substring(left(%s, 1000) from %L)', p_expression, v_text)
     when v_name = 'split' and jsonb_typeof(v_given -> 'separator') = 'string' and v_given ->> 'part' ~ '^-?[1-9][0-9]{0,3}$' then
       format('nullif(btrim(split_part(%s, %L, %s)), '''')', p_expression, v_given ->> 'separator', v_given ->> 'part')
     when v_name = 'map_values' and v_kind = 'object' and v_given <> '{}'

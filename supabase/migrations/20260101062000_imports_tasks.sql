@@ -110,7 +110,7 @@ declare
 begin
   select j.* into v_job
   from public.scheduled_jobs as j
-  where j.batch_id = p_batch.id
+  where j.batch_id = p_batch.id and j.params -> 'dry_run' is distinct from 'true' -- which changed nothing
   order by j.created_at desc
   limit 1;
 
@@ -171,19 +171,24 @@ begin
 
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
-  elsif (
-    case new.job_type
-      when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
-      when 'commit' then v_batch.status = 'validated'
-      when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled')
-    end
-  ) is not true then
+  end if;
+  -- a dry run leaves the state as it is
+  if exists (select from public.scheduled_jobs as j where j.batch_id = v_batch.id and j.finished_at is null)
+    or (v_failed.id is null and (
+      case new.job_type
+        when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
+        when 'commit' then v_batch.status = 'validated'
+        when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled', 'undone')
+      end
+    ) is not true) then
     raise exception using
       errcode = 'PT409',
       message = 'import is in another state',
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = case
-        when v_batch.status in ('validating', 'committing', 'undoing') then 'Wait for the running job, or cancel it.'
+        when v_batch.status in ('validating', 'committing', 'undoing')
+          or exists (select from public.scheduled_jobs as j where j.batch_id = v_batch.id and j.finished_at is null) then
+          'Wait for the running job, or cancel it.'
         when new.job_type = 'undo' then 'An import can be undone once its commit has ended.'
         when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
         when v_batch.status = 'failed' then 'Try it again (retry), or send what is left of the file as a new import.'
@@ -234,7 +239,8 @@ begin
       jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
     -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
     when 'undo' then
-      jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true)
+      jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true,
+        'former_status', v_batch.status, 'former_error', v_batch.error)
     -- all or nothing: one task, one transaction
     else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
   end;

@@ -6,25 +6,27 @@ insert into private.job_types (job_type, run_function, advance_function, end_fun
   ('undo', 'private.run_undo', 'private.advance_undo', 'private.end_undo');
 insert into public.sync_retry_policy (job_type) values ('undo');
 
--- What was taken back of a chunk. Why the rest was kept is told by issues of the origin undo.
+-- What was taken back of a chunk, a row for each task of an undo. Why the rest was kept is told by issues of
+-- the origin undo; both of the last undo only.
 create table private.import_reversals (
-  staged_on     date not null,
-  batch_id      uuid not null,
-  from_row      integer not null,
-  from_entry    integer not null,
-  to_entry      integer not null,
-  row_numbers   integer[] not null,
+  id             bigint generated always as identity,
+  staged_on      date not null,
+  batch_id       uuid not null,
+  from_row       integer not null,
+  row_numbers    integer[] not null,
   reversed_count integer not null,
-  kept_counts   jsonb not null,
+  kept_counts    jsonb not null,
 
-  primary key (batch_id, from_row, from_entry, staged_on)
+  primary key (id, staged_on)
 ) partition by range (staged_on);
 comment on table private.import_reversals is
-  'What an undo did about the records after from_entry, to to_entry, of the chunk that begins after from_row: the rows whose '
-  'records are as they were before the import; how many records there are of these, and of those kept by reason.';
+  'What undos did about the chunk that begins after from_row: the rows whose records are as they were before the import, '
+  'how many records these are, and how many the last undo kept by reason.';
+create index import_reversals_batch_id_from_row_idx on private.import_reversals (batch_id, from_row);
 select private.create_partitions('private.import_reversals', 'week', 3);
 
--- The records that a chunk wrote, numbered. Of one with lines the row that holds hash and image stands for all.
+-- The records that a chunk wrote and no undo has taken back, numbered. Of one with lines the row that holds hash
+-- and image stands for all.
 create function private.written_records(p_staged_on date, p_batch_id uuid, p_from_row integer)
 returns table (entry integer, row_number integer, action private.row_action, record_id uuid, row_hash bigint, image jsonb)
 language sql stable
@@ -37,7 +39,13 @@ as $$
   cross join lateral unnest(o.row_numbers, o.actions, o.record_ids, o.row_hashes, o.images)
     as u (row_number, action, record_id, row_hash, image)
   where o.staged_on = p_staged_on and o.batch_id = p_batch_id and o.from_row = p_from_row
-    and (u.row_hash is not null or u.image is not null);
+    and (u.row_hash is not null or u.image is not null)
+    and u.row_number not in (
+      select n
+      from private.import_reversals as v
+      cross join lateral unnest(v.row_numbers) as n
+      where v.staged_on = p_staged_on and v.batch_id = p_batch_id and v.from_row = p_from_row
+    );
 $$;
 
 -- Judging ----------------------------------------------------------------------------------------
@@ -342,8 +350,8 @@ as $$
   end;
 $$;
 
--- Takes back the records that the chunk after from_row wrote; task type undo_<n>: after the n-th. After an
--- attempt that failed, in smaller portions.
+-- Takes back the records that the chunk after from_row wrote; task type undo_<n>: after the n-th of those that
+-- are left. After an attempt that failed, in smaller portions.
 create function private.run_undo(p_task public.sync_job_queue)
 returns private.task_result
 language plpgsql volatile
@@ -361,6 +369,7 @@ declare
   v_rows    integer[];
   v_counts  jsonb;
   v_kept    integer;
+  v_from_next integer;
 begin
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
   select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
@@ -411,9 +420,9 @@ begin
       where f.verdict = 'reversed'
       order by 1
     );
-    insert into private.import_reversals values (
-      v_batch.staged_on, v_batch.id, p_task.from_row, v_from, v_range.reached, v_rows,
-      coalesce((v_counts ->> 'reversed')::integer, 0), v_counts - 'reversed'
+    insert into private.import_reversals (staged_on, batch_id, from_row, row_numbers, reversed_count, kept_counts)
+    values (
+      v_batch.staged_on, v_batch.id, p_task.from_row, v_rows, coalesce((v_counts ->> 'reversed')::integer, 0), v_counts - 'reversed'
     );
     insert into private.import_issues (staged_on, batch_id, row_number, severity, code, message, value, origin)
     select v_batch.staged_on, v_batch.id, f.row_number, 'warning', 'undo_' || f.verdict, private.undo_message(f.verdict), left(f.reason, 200), 'undo'
@@ -429,7 +438,9 @@ begin
   where j.id = v_job.id;
 
   if v_range.reached < v_entries then
-    perform private.enqueue_tasks(v_job, 'undo_' || v_range.reached, p_task.from_row, p_task.to_row, p_task.to_row - p_task.from_row);
+    -- What was taken back is not among the records any more.
+    v_from_next := case when (v_job.params ->> 'dry_run')::boolean then v_range.reached else v_from + v_kept end;
+    perform private.enqueue_tasks(v_job, 'undo_' || v_from_next, p_task.from_row, p_task.to_row, p_task.to_row - p_task.from_row);
   end if;
   return row(v_range.reached - v_from, v_kept);
 end;
@@ -444,26 +455,26 @@ as $$
   select true;
 $$;
 
--- Chunks that were not, or not wholly, reversed: how many of their records were, and how many are left.
+-- Chunks with records that no undo has taken back, and how many there are.
 create function private.unreversed_chunks(p_batch public.import_batches)
-returns table (from_row integer, to_row integer, reached integer, record_count integer)
+returns table (from_row integer, to_row integer, record_count integer)
 language sql stable
 security invoker
 set search_path = ''
 as $$
-  select o.from_row, o.to_row, coalesce(r.reached, 0), (c.written - coalesce(r.reached, 0))::integer
+  select o.from_row, o.to_row, c.written - r.reversed
   from private.import_outcomes as o
   cross join lateral (
     select cardinality(o.row_numbers) - case when private.has_groups(p_batch.id) then (
-      select count(*) from unnest(o.row_hashes, o.images) as u (row_hash, image) where u.row_hash is null and u.image is null
+      select count(*)::integer from unnest(o.row_hashes, o.images) as u (row_hash, image) where u.row_hash is null and u.image is null
     ) else 0 end as written
   ) as c
-  left join lateral (
-    select max(v.to_entry) as reached
+  cross join lateral (
+    select coalesce(sum(v.reversed_count), 0)::integer as reversed
     from private.import_reversals as v
     where v.staged_on = o.staged_on and v.batch_id = o.batch_id and v.from_row = o.from_row
-  ) as r on true
-  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id and c.written > coalesce(r.reached, 0);
+  ) as r
+  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id and c.written > r.reversed;
 $$;
 
 -- How many records an undo has to judge.
@@ -481,45 +492,65 @@ begin
       errcode = 'PT409',
       message = 'nothing is left to undo',
       detail  = format('import %s', p_batch.id),
-      hint    = 'It wrote no record, or an undo has judged those it wrote.';
+      hint    = 'It wrote no record, or an undo has taken back all of them.';
   end if;
   return v_count;
 end;
 $$;
 
--- From the last chunk to the first.
+-- From the last chunk to the first. What an earlier undo kept is judged anew: rights, references and the table may
+-- say something else by now.
 create function private.enqueue_undo(p_job public.scheduled_jobs, p_batch public.import_batches)
-returns void
-language sql volatile
-security invoker
-set search_path = ''
-as $$
-  select private.enqueue_tasks(
-    p_job, case c.reached when 0 then 'undo' else 'undo_' || c.reached end, c.from_row, c.to_row, c.to_row - c.from_row)
-  from (select u.* from private.unreversed_chunks(p_batch) as u order by u.from_row desc) as c;
-$$;
-
--- The import follows its undo.
-create function private.end_undo(p_job public.scheduled_jobs)
 returns void
 language plpgsql volatile
 security invoker
 set search_path = ''
 as $$
 begin
+  if not (p_job.params ->> 'dry_run')::boolean then
+    update private.import_reversals as r set kept_counts = '{}'
+    where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id;
+    delete from private.import_issues as i
+    where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id and i.origin = 'undo';
+  end if;
+  perform private.enqueue_tasks(p_job, 'undo', c.from_row, c.to_row, c.to_row - c.from_row)
+  from (select u.* from private.unreversed_chunks(p_batch) as u order by u.from_row desc) as c;
+end;
+$$;
+
+-- The import follows its undo. One that took nothing back leaves it as it was.
+create function private.end_undo(p_job public.scheduled_jobs)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch public.import_batches;
+  v_error jsonb := case p_job.status
+    when 'cancelled' then jsonb_build_object(
+      'code', 'undo_cancelled', 'message', 'the undo was stopped; what it took back stays taken back', 'hint', 'Undo it again to go on.')
+    when 'failed' then p_job.error || case p_job.error ->> 'code' when '42501' then '{"code": "permission_denied"}' else '{}' end::jsonb
+  end;
+begin
   if (p_job.params ->> 'dry_run')::boolean then
     return;
   end if;
+
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id;
+  if v_error is null and not exists (
+    select from private.import_reversals as r
+    where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.reversed_count > 0
+  ) then
+    v_error := nullif(p_job.params -> 'former_error', 'null');
+    v_batch.status := p_job.params ->> 'former_status';
+  else
+    v_batch.status := case when v_error is null then 'undone' else 'failed' end;
+  end if;
+
   update public.import_batches as b
-  set status       = case p_job.status when 'completed' then 'undone' else 'failed' end::public.import_status,
-      error        = case p_job.status
-        when 'completed' then null
-        when 'cancelled' then jsonb_build_object(
-          'code', 'undo_cancelled', 'message', 'the undo was stopped; what it took back stays taken back', 'hint', 'Undo it again to go on.')
-        else p_job.error || case p_job.error ->> 'code' when '42501' then '{"code": "permission_denied"}' else '{}' end::jsonb
-      end,
-      issue_counts = private.issue_summary(b)
-  where b.id = p_job.batch_id;
+  set status = v_batch.status, error = v_error, issue_counts = private.issue_summary(b)
+  where b.id = v_batch.id;
 end;
 $$;
 

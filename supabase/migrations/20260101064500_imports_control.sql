@@ -149,7 +149,7 @@ begin
   perform private.find_import(retry_import.import_id);
   select j.job_type into v_job_type
   from public.scheduled_jobs as j
-  where j.batch_id = retry_import.import_id
+  where j.batch_id = retry_import.import_id and j.params -> 'dry_run' is distinct from 'true'
   order by j.created_at desc
   limit 1;
 

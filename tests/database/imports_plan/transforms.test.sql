@@ -1,6 +1,6 @@
 -- Each transform with values, hostile ones among them; what is no transform is refused when the plan is compiled.
 begin;
-select plan(55);
+select plan(62);
 select tests.set_up_actors();
 
 -- The value of a cell after transforms, as the compiled expression gives it; or the error.
@@ -240,6 +240,14 @@ select is(pg_temp.apply('a', '[{"parse_date": "DD.MM.YYYY"}]', 'integer'), '2202
   'parse_date is for dates');
 select is(pg_temp.apply('a', '[{"regex_extract": "("}]'),
   '2201B invalid regular expression: parentheses () not balanced', 'a regular expression is one');
+select is(pg_temp.apply('a', jsonb_build_array(jsonb_build_object('regex_extract', p))), '22023 regular expression is not allowed',
+  format('one that need not end soon is refused: %s', left(p, 20)))
+from unnest(array['(.+).*\1.*b$', 'a(?=b)', '(?<!a)b', repeat('a', 501)]) as p;
+select is(pg_temp.apply('a\1', '[{"regex_extract": "a(\\\\1)"}]'), '\1', 'a back slash is not a back reference');
+select is(pg_temp.apply('a', '[{"classify": [{"matches": "(a)\\1", "then": "b"}]}]'), '22023 regular expression is not allowed',
+  'in classify, too');
+select is(pg_temp.apply('a', '[{"classify": [{"column": null, "equals": "a", "then": "b"}]}]'), '22023 transform is not understood',
+  'a column of classify is one of the file');
 select is(pg_temp.apply('a', '[{"classify": [{"matches": "(", "then": "b"}]}]'),
   '2201B invalid regular expression: parentheses () not balanced', 'in classify, too');
 select is(pg_temp.apply('a', jsonb_build_array(jsonb_build_object('prefix', repeat('x', 60000)))),

@@ -191,7 +191,9 @@ select pg_temp.stage('j1'), pg_temp.stage('j2', 'products', p_rows => '[["j2", "
 select pg_temp.stage('j3', 'contacts', p_depends_on => array[tests.kept('j1'), tests.kept('j2')]);
 select public.validate_import(tests.kept('j3'), true);
 select tests.run_import(tests.kept('j2'));
+select tests.act_as('ann');
 select public.undo_import(tests.kept('j2'));
+select tests.act_as('max');
 select is(pg_temp.state('j3'), 'validating validate queued waiting', 'one that is being undone is no longer there');
 select tests.run_jobs();
 select is(pg_temp.state('j3'), 'validating validate paused waiting prerequisite_failed', 'nor when it is undone');

@@ -1,6 +1,6 @@
 -- Undo: what an import did is taken back, and what came later is kept.
 begin;
-select plan(60);
+select plan(73);
 select tests.set_up_actors();
 
 create function pg_temp.fates(p_id uuid)
@@ -71,10 +71,18 @@ select results_eq(
   $$ values ('C1', 'One', 'one@example.test', 'Bonn'), ('C2', 'Zwei', null, null), ('C3', 'Three', null, null),
     ('N1', 'New', null, 'Ulm'), ('N3', 'New', null, null) $$,
   'what the import did is gone, what came later stays');
-select throws_ok($$ select public.undo_import(tests.kept('i')) $$, 'PT409', 'import is in another state', 'an undone import cannot be undone again');
-select throws_ok($$ select public.commit_import(tests.kept('i')) $$, 'PT409', 'import is in another state', 'nor committed');
 select is((select count(*)::integer from public.scheduled_jobs as j where j.batch_id = tests.kept('i') and j.job_type = 'undo' and j.status = 'completed'), 2,
   'both undos are jobs');
+select throws_ok($$ select public.commit_import(tests.kept('i')) $$, 'PT409', 'import is in another state', 'nor committed');
+
+-- What was kept can be undone later.
+delete from public.contacts as c where c.external_id = 'K1';
+select is(pg_temp.undo(tests.kept('i')),
+  '{"status": "completed", "result": {"changed": 2, "missing": 1, "reversed": 1}}', 'an undone import can be undone again: what was kept is judged anew');
+select is(public.get_import(tests.kept('i')) -> 'undo',
+  '{"reversed": 4, "kept": {"changed": 2, "missing": 1}}', 'the document counts all that was taken back, and what is kept now');
+select is((select r.status from public.list_import_rows(tests.kept('i'), 'undone', 5, 1) as r), 'undone', 'the row that was referred to is undone');
+select is((select count(*)::integer from public.list_import_issues(tests.kept('i')) as i where i.code like 'undo%'), 3, 'and its issue is gone');
 select tests.act_as_role('postgres');
 select is((select name from public.customers where org_id = tests.org_id('bolt')), 'Theirs', 'the other organization''s record is untouched');
 select ok(exists (select from public.sync_activity_log as l where l.sync_id = tests.kept('i')::text and l.action = 'undone'
@@ -101,6 +109,14 @@ select tests.keep('m', tests.stage_import('customers', '{external_id,name}', '[[
 select is(tests.run_import(tests.kept('m')), 'completed', 'a member imports');
 select is(pg_temp.undo(tests.kept('m'), true), '{"status": "completed", "result": {"denied": 1, "reversed": 1}}',
   'who may not delete cannot take back what was inserted');
+select tests.keep('n', tests.stage_import('customers', '{external_id,name}', '[["M2", "Mine"]]'));
+select is(tests.run_import(tests.kept('n')), 'completed', 'the member imports a new record');
+select is(pg_temp.undo(tests.kept('n')), '{"status": "completed", "result": {"denied": 1, "reversed": 0}}', 'and may not take it back');
+select is(public.get_import(tests.kept('n')) ->> 'status', 'completed', 'an undo that took nothing back leaves the import as it was');
+select is(public.get_import(tests.kept('n')) -> 'undo', '{"kept": {"denied": 1}, "reversed": 0}', 'and is told');
+select tests.act_as('ann');
+select is(pg_temp.undo(tests.kept('n')), '{"status": "completed", "result": {"reversed": 1}}', 'so that who may can undo it');
+select is(public.get_import(tests.kept('n')) ->> 'status', 'undone', 'to its end');
 select tests.act_as('vic');
 select throws_ok($$ select public.undo_import(tests.kept('m')) $$, '42501', null, 'a viewer undoes nothing');
 select tests.act_as('bob');
@@ -131,6 +147,15 @@ select is(pg_temp.undo(tests.kept('s')), '{"status": "completed", "result": {"re
 select tests.keep('e', tests.stage_import('customers', '{external_id,name}', '[["C1", "One"], ["E1", null]]'));
 select is(tests.run_import(tests.kept('e')), 'completed', 'an import that writes nothing completes');
 select throws_ok($$ select public.undo_import(tests.kept('e')) $$, 'PT409', 'nothing is left to undo', 'and leaves nothing to undo');
+
+-- A dry run stands in nobody's way.
+select tests.keep('dry', tests.stage_import('customers', '{external_id,name}', '[["Y1", "Y"]]'));
+select is(tests.run_import(tests.kept('dry')), 'completed', 'an import completes');
+select lives_ok($$ select public.undo_import(tests.kept('dry'), true) $$, 'a dry run begins');
+select throws_ok($$ select public.undo_import(tests.kept('dry')) $$, 'PT409', 'import is in another state', 'one job of an import runs at a time');
+select tests.run_jobs();
+select lives_ok($$ select public.undo_import(tests.kept('dry')) $$, 'then the undo');
+select tests.run_jobs();
 
 -- What the table refuses is kept, alone.
 select tests.act_as_role('postgres');
