@@ -6,7 +6,7 @@ create type public.import_status as enum (
   'receiving', 'staged', 'validating', 'validated', 'committing', 'completed', 'failed', 'cancelled', 'undoing', 'undone'
 );
 create type private.issue_severity as enum ('warning', 'error');
-create type private.issue_origin as enum ('ingest', 'validate', 'commit', 'undo');
+create type private.issue_origin as enum ('ingest', 'validate', 'dry_run', 'commit', 'undo');
 create type private.row_action as enum ('inserted', 'updated', 'deleted');
 comment on type public.import_status is
   'receiving (the file is on its way), staged, validating, validated, committing, three ends, and undoing, undone.';

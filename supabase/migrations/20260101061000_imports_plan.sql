@@ -20,13 +20,17 @@ create table private.import_plans (
   merge_sql        text not null,
   missing_sql      text,
   undo_sql         text,
+  exists_sql       text not null,
+  preview_sql      text not null,
+  image_sql        text not null,
   compiled_at      timestamptz not null default clock_timestamp()
 );
 comment on table private.import_plans is
   'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the '
   'table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; '
   'group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; '
-  'missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began.';
+  'missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began; '
+  'exists_sql: whether there is any record; preview_sql: what would become of the rows of ranges; image_sql: records as they are.';
 
 -- Types -------------------------------------------------------------------------------------------
 

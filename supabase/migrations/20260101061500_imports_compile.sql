@@ -385,6 +385,34 @@ as $$
       private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.id_column) else '' end);
 $$;
 
+-- Record t as it is, as jsonb; one with lines with these.
+create function private.record_image(p_dataset public.datasets)
+returns text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when p_dataset.lines is null then 'to_jsonb(t)'
+    else format('jsonb_build_object(''record'', to_jsonb(t), ''lines'','
+      ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %s as l where l.%I = t.%I))',
+      p_dataset.lines, private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.id_column)
+  end;
+$$;
+
+-- What an update leaves in the field's column of record t.
+create function private.updated_value(p_field private.planned_field, p_blank text, p_value text)
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when p_blank = 'ignore' or p_field.not_null then format('coalesce(%s, t.%I)', p_value, p_field.column_name)
+    else p_value
+  end;
+$$;
+
 -- Applies the valid rows after $2, to $3, of batch $1 to organization $4; one row of parallel arrays
 -- says what was done. Sorted by key, so that two imports of the same keys do not deadlock.
 create function private.compile_merge(
@@ -427,10 +455,7 @@ begin
       string_agg(format('%I = %s', f.column_name, n.value), ', ' order by f.number))
     into v_actions
     from unnest(v_others) as f
-    cross join lateral (
-      select case when p_blank = 'ignore' or f.not_null then format('coalesce(s.%1$I, t.%1$I)', f.column_name)
-        else format('s.%I', f.column_name) end as value
-    ) as n;
+    cross join lateral (select private.updated_value(f, p_blank, format('s.%I', f.column_name)) as value) as n;
     -- Only an update has a row that was replaced. xmax = xmin: it is the one that this statement
     -- replaced, and not older than an edit that slipped in while the merge waited for the lock.
     v_image := format('case merge_action() when ''UPDATE'' then (select to_jsonb(b) from %s as b where b.%I = t.%I and b.xmax = t.xmin) end',
@@ -609,11 +634,9 @@ begin
     p_mode,
     format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
-    format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
-      ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %4$s as l where l.%5$I = t.%2$I))'
-      ' from %6$s as t where t.%7$I = (select $1::uuid) and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
-      v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
-      private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
+    format('select t.%1$I::text, t.%2$I, %3$s, %4$s from %5$s as t where t.%6$I = (select $1::uuid) and t.%1$I = any ($2::%7$s[]) order by t.%1$I',
+      v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), private.record_image(p_dataset),
+      p_dataset.target, p_dataset.org_column, v_key.type),
     format('%sselect %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
       ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
       private.with_references(p_fields, 'private.staged_rows'),
@@ -717,6 +740,10 @@ left join %s as t on %s $q$, private.with_references(v_keys, 'private.valid_rows
 from (select r.row_number as _row, r.record_id as _id, %s from private.staged_rows($1, $2, $3) as r offset 0) as k
 where not exists (select from %s as t where %s) $q$,
     private.with_references(v_keys, 'private.staged_rows'), v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
+
+  v_plan.exists_sql := format('select exists (select from %s as t where t.%I = (select $1::uuid))', v_target, v_dataset.org_column);
+  v_plan.preview_sql := private.compile_preview(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id);
+  v_plan.image_sql := private.compile_images(v_dataset);
 
   delete from private.import_plans as p where p.batch_id = p_batch.id;
   insert into private.import_plans select v_plan.*;

@@ -114,7 +114,8 @@ begin
   order by j.created_at desc
   limit 1;
 
-  if p_batch.status <> 'failed' or v_job.status is distinct from 'failed' or v_job.job_type <> p_job_type
+  if (p_batch.status <> 'failed' and not (p_batch.status = 'validated' and private.is_preview(v_job)))
+    or v_job.status is distinct from 'failed' or v_job.job_type <> p_job_type
     or not exists (select from public.sync_job_queue as q where q.job_id = v_job.id) then
     raise exception using
       errcode = 'PT409',
@@ -177,8 +178,8 @@ begin
     or (v_failed.id is null and (
       case new.job_type
         when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
-        when 'commit' then v_batch.status = 'validated'
         when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled', 'undone')
+        else v_batch.status = 'validated'
       end
     ) is not true) then
     raise exception using
@@ -190,7 +191,7 @@ begin
           or exists (select from public.scheduled_jobs as j where j.batch_id = v_batch.id and j.finished_at is null) then
           'Wait for the running job, or cancel it.'
         when new.job_type = 'undo' then 'An import can be undone once its commit has ended.'
-        when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
+        when new.job_type <> 'validate' and (v_batch.status = 'staged' or private.failed_before_commit(v_batch)) then 'Validate it first.'
         when v_batch.status = 'failed' then 'Try it again (retry), or send what is left of the file as a new import.'
         else 'It is at its end; start a new import.'
       end;
@@ -242,7 +243,8 @@ begin
       jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true,
         'former_status', v_batch.status, 'former_error', v_batch.error)
     -- all or nothing: one task, one transaction
-    else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
+    when 'commit' then jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
+    else jsonb_build_object('import_id', v_batch.id)
   end;
   return new;
 end;
@@ -260,7 +262,7 @@ declare
 begin
   select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
   update public.import_batches as b
-  set status = case new.job_type when 'validate' then 'validating' when 'commit' then 'committing' else 'undoing' end::public.import_status
+  set status = case new.job_type when 'commit' then 'committing' when 'undo' then 'undoing' else 'validating' end::public.import_status
   where b.id = v_batch.id and not coalesce((new.params ->> 'dry_run')::boolean, false);
 
   if new.job_type = 'undo' then
@@ -273,6 +275,7 @@ begin
     perform private.enqueue_undo(new, v_batch);
     return null;
   end if;
+  perform private.drop_previews(v_batch);
 
   if new.job_type = 'validate' then
     perform private.compile_plan(v_batch);
@@ -290,12 +293,12 @@ $$;
 
 create trigger _200_resolve_import
   before insert on public.scheduled_jobs
-  for each row when (new.job_type in ('validate', 'commit', 'undo'))
+  for each row when (new.job_type in ('validate', 'preview', 'dry_run', 'commit', 'undo'))
   execute function private.tg_scheduled_jobs__resolve_import();
 
 create trigger _600_start_import_job
   after insert on public.scheduled_jobs
-  for each row when (new.job_type in ('validate', 'commit', 'undo'))
+  for each row when (new.job_type in ('validate', 'preview', 'dry_run', 'commit', 'undo'))
   execute function private.tg_scheduled_jobs__start_import_job();
 
 -- Validating --------------------------------------------------------------------------------------
@@ -356,7 +359,8 @@ begin
 end;
 $$;
 
--- First the statistics, in a transaction of their own; they enqueue the rest. Then one range, or one bucket of keys, number from_row (task types duplicates_<n>, the n-th unique set, and groups).
+-- First the statistics, in a transaction of their own; they enqueue the rest. Then one range, or one bucket of keys,
+-- number from_row (task types duplicates_<n>, the n-th unique set, and groups), and at the end a preview of each range.
 create function private.run_validation(p_task public.sync_job_queue)
 returns private.task_result
 language plpgsql volatile
@@ -373,6 +377,11 @@ declare
   v_buckets integer;
   v_count   integer;
 begin
+  if p_task.task_type = 'preview' then
+    perform private.run_preview(p_task);
+    return row(0, 0);
+  end if;
+
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
   select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
@@ -429,7 +438,7 @@ as $$
   select ceil(greatest(p_batch.row_count, 1) / 500000.0)::integer;
 $$;
 
--- From the ranges to the first unique set, to the next, to the groups, to the end.
+-- From the ranges to the first unique set, to the next, to the groups, to the preview where no commit follows.
 create function private.advance_validation(p_job public.scheduled_jobs)
 returns boolean
 language plpgsql volatile
@@ -446,16 +455,21 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
 
   v_phase := case
-    when p_job.phase = 'groups' then null
-    when v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
-    when v_plan.group_sql is not null then 'groups'
+    when p_job.phase = 'preview' then null
+    when p_job.phase <> 'groups' and v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
+    when p_job.phase <> 'groups' and v_plan.group_sql is not null then 'groups'
+    when not (p_job.params ->> 'commit')::boolean and (v_batch.options ->> 'on_error' = 'skip' or p_job.failed_count = 0) then 'preview'
   end;
   if v_phase is null then
     return true;
   end if;
 
   update public.scheduled_jobs as j set phase = v_phase where j.id = p_job.id;
-  perform private.enqueue_tasks(p_job, v_phase, 0, private.key_buckets(v_batch), 1);
+  if v_phase = 'preview' then
+    perform private.enqueue_tasks(p_job, v_phase, 0, v_batch.row_count, private.chunk_size(v_batch));
+  else
+    perform private.enqueue_tasks(p_job, v_phase, 0, private.key_buckets(v_batch), 1);
+  end if;
   return false;
 end;
 $$;
@@ -491,7 +505,11 @@ declare
 begin
   select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
 
-  if p_job.status = 'completed' and p_job.job_type = 'validate' then
+  if private.is_preview(p_job) then
+    perform private.keep_preview(p_job);
+    v_error := null; -- the rows are judged all the same
+  end if;
+  if p_job.job_type = 'validate' and (p_job.status = 'completed' or private.is_preview(p_job)) then
     v_batch.invalid_count := p_job.failed_count;
     v_batch.skipped_count := (
       select count(distinct i.row_number)
@@ -520,6 +538,7 @@ begin
 
   v_status := case
     when v_error is not null then 'failed'
+    when p_job.job_type in ('preview', 'dry_run') then 'validated'
     when p_job.status = 'cancelled' then 'cancelled'
     when p_job.job_type = 'validate' then 'validated'
     else 'completed'

@@ -431,10 +431,7 @@ begin
   end if;
 
   update public.scheduled_jobs as j
-  set result = (
-    select jsonb_object_agg(c.key, coalesce((j.result ->> c.key)::integer, 0) + coalesce((v_counts ->> c.key)::integer, 0))
-    from (select jsonb_object_keys(coalesce(j.result, '{}')) union select jsonb_object_keys(v_counts || '{"reversed": 0}')) as c (key)
-  )
+  set result = private.add_counts(coalesce(j.result, '{"reversed": 0}'), v_counts)
   where j.id = v_job.id;
 
   if v_range.reached < v_entries then

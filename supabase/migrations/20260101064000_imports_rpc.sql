@@ -1,6 +1,6 @@
 -- What clients do with an import: map it, run it, stop it, and read the fate of each row.
 -- Needs: imports_ingest.
--- Exposes: set_import_mapping, suggest_import_mapping, validate_import, commit_import, cancel_import, get_import,
+-- Exposes: set_import_mapping, suggest_import_mapping, validate_import, preview_import, get_import_preview, commit_import, cancel_import, get_import,
 -- list_imports, list_import_rows, list_import_issues.
 
 create type public.import_row as (
@@ -197,6 +197,61 @@ comment on function public.validate_import(uuid, boolean, text, boolean) is
   'Judges every row, in the background; with commit the good rows are then applied without a further call. Returns the job: '
   '{ id, job_type, status, phase, import_id, total, done, failed, result, error, created_at, started_at, finished_at }. '
   'Errors: 22023 (transform), 42501, PT404, PT409 (state; the same file again without force), PT413 (too large for on_error=abort), PT422 (required field unmapped).';
+
+create function public.preview_import(import_id uuid, full boolean default false, idempotency_key text default null)
+returns jsonb
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select private.start_import_job(case when preview_import.full then 'dry_run' else 'preview' end, preview_import.import_id,
+    '{}', preview_import.idempotency_key);
+$$;
+comment on function public.preview_import(uuid, boolean, text) is
+  'Tells what the commit of a validated import would do, in the background, with the caller''s rights: counts what there is; with full the rows are '
+  'really applied and taken back, chunk by chunk, so that triggers and constraints speak too: what they refuse becomes a warning of its row. '
+  'Validation without commit ends with such counts by itself. Returns the job; its result: { insert, update, unchanged, delete, fail, skip } rows. '
+  'Errors: 42501, PT404, PT409 (state).';
+
+create function public.get_import_preview(import_id uuid)
+returns jsonb
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch    public.import_batches := private.find_import(get_import_preview.import_id);
+  v_document jsonb;
+begin
+  if v_batch.status <> 'validated' then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is in another state',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = case v_batch.status
+        when 'receiving' then 'Wait until its file is staged.'
+        when 'staged' then 'Validate it.'
+        when 'validating' then 'Wait for the running job.'
+        else 'A preview is of an import that is validated and not yet committed.'
+      end;
+  end if;
+
+  select c.preview_data || jsonb_build_object('created_at', c.created_at, 'expires_at', c.expires_at) into v_document
+  from public.sync_preview_cache as c
+  where c.org_id = v_batch.org_id and c.sync_type = 'import' and c.cache_key like v_batch.id || ':%' and c.expires_at > now();
+  if not found then
+    raise exception using
+      errcode = 'PT404',
+      message = 'import has no preview',
+      detail  = format('import %s', v_batch.id),
+      hint    = 'It is kept for an hour, for whoever asked for it. Make another one (preview_import).';
+  end if;
+  return v_document;
+end;
+$$;
+comment on function public.get_import_preview(uuid) is
+  'The caller''s preview of a validated import: { kind: counts|full, counts: { insert, update, unchanged, delete, fail, skip }, changes, created_at, expires_at }. '
+  'changes: of the first 50 rows that would change a record, [{ row_number, key, action: insert|update|delete, before, after }]. Errors: PT404, PT409 (state).';
 
 create function public.commit_import(import_id uuid, idempotency_key text default null, force boolean default false)
 returns jsonb
@@ -580,13 +635,15 @@ comment on function public.list_import_issues(uuid, bigint, integer, text, text)
 
 revoke all on function
   public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
-  public.undo_import(uuid, boolean, text), public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
+  public.undo_import(uuid, boolean, text), public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean),
+  public.preview_import(uuid, boolean, text), public.get_import_preview(uuid), public.commit_import(uuid, text, boolean),
   public.cancel_import(uuid), public.get_import(uuid), public.list_imports(text, text, timestamptz, integer),
   public.list_import_rows(uuid, text, integer, integer), public.list_import_issues(uuid, bigint, integer, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
-  public.undo_import(uuid, boolean, text), public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean), public.commit_import(uuid, text, boolean),
+  public.undo_import(uuid, boolean, text), public.suggest_import_mapping(uuid), public.validate_import(uuid, boolean, text, boolean),
+  public.preview_import(uuid, boolean, text), public.get_import_preview(uuid), public.commit_import(uuid, text, boolean),
   public.cancel_import(uuid), public.get_import(uuid), public.list_imports(text, text, timestamptz, integer),
   public.list_import_rows(uuid, text, integer, integer), public.list_import_issues(uuid, bigint, integer, text, text)
   to authenticated, service_role;
