@@ -30,6 +30,8 @@ select cron.schedule_in_database('imports.expire_sessions', '17 * * * *', 'selec
 
 select cron.schedule_in_database('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()', 'postgres', null, true);
 
+select cron.schedule_in_database('imports.purge_previews', '*/5 * * * *', 'select public.auto_cleanup_preview_cache()', 'postgres', null, true);
+
 select cron.schedule_in_database('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()', 'postgres', null, true);
 
 select cron.schedule_in_database('jobs.work_1', '1 seconds', '
@@ -153,6 +155,55 @@ revoke all on function "private"."abandon_session"(uuid) from public;
 
 grant execute on function "private"."abandon_session"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/add_counts.sql
+
+create or replace function private.add_counts (
+  p_one   jsonb,
+  p_other jsonb
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select jsonb_object_agg(c.key, coalesce((p_one ->> c.key)::integer, 0) + coalesce((p_other ->> c.key)::integer, 0))
+  from (select jsonb_object_keys(p_one) union select jsonb_object_keys(p_other)) as c (key);
+$function$;
+
+revoke all on function "private"."add_counts"(jsonb, jsonb) from public;
+
+grant execute on function "private"."add_counts"(jsonb, jsonb) to "postgres";
+
+-- schemas/private/functions/add_preview.sql
+
+create or replace function private.add_preview (
+  p_batch   public.import_batches,
+  p_counts  jsonb,
+  p_changes jsonb
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  insert into private.import_previews as p (batch_id, counts, changes)
+  values (p_batch.id, p_counts, p_changes)
+  on conflict (batch_id) do update
+  set counts  = private.add_counts(p.counts, excluded.counts),
+      changes = (
+        select coalesce(jsonb_agg(f.change order by f.row_number), '[]')
+        from (
+          select c as change, (c ->> 'row_number')::integer as row_number
+          from jsonb_array_elements(p.changes || excluded.changes) as c
+          order by 2
+          limit 50
+        ) as f
+      );
+$function$;
+
+revoke all on function "private"."add_preview"(public.import_batches, jsonb, jsonb) from public;
+
+grant execute on function "private"."add_preview"(public.import_batches, jsonb, jsonb) to "postgres";
+
 -- schemas/private/functions/advance_commit.sql
 
 create or replace function private.advance_commit (
@@ -169,6 +220,23 @@ $function$;
 revoke all on function "private"."advance_commit"(public.scheduled_jobs) from public;
 
 grant execute on function "private"."advance_commit"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/advance_preview.sql
+
+create or replace function private.advance_preview (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select true;
+$function$;
+
+revoke all on function "private"."advance_preview"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."advance_preview"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/advance_undo.sql
 
@@ -206,16 +274,21 @@ begin
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
 
   v_phase := case
-    when p_job.phase = 'groups' then null
-    when v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
-    when v_plan.group_sql is not null then 'groups'
+    when p_job.phase = 'preview' then null
+    when p_job.phase <> 'groups' and v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
+    when p_job.phase <> 'groups' and v_plan.group_sql is not null then 'groups'
+    when not (p_job.params ->> 'commit')::boolean and (v_batch.options ->> 'on_error' = 'skip' or p_job.failed_count = 0) then 'preview'
   end;
   if v_phase is null then
     return true;
   end if;
 
   update public.scheduled_jobs as j set phase = v_phase where j.id = p_job.id;
-  perform private.enqueue_tasks(p_job, v_phase, 0, private.key_buckets(v_batch), 1);
+  if v_phase = 'preview' then
+    perform private.enqueue_tasks(p_job, v_phase, 0, v_batch.row_count, private.chunk_size(v_batch));
+  else
+    perform private.enqueue_tasks(p_job, v_phase, 0, private.key_buckets(v_batch), 1);
+  end if;
   return false;
 end;
 $function$;
@@ -1156,6 +1229,88 @@ revoke all on function "private"."cell_expression"(text[], text, text[]) from pu
 
 grant execute on function "private"."cell_expression"(text[], text, text[]) to "postgres";
 
+-- schemas/private/functions/chain_length.sql
+
+create or replace function private.chain_length (
+  p_batch public.import_batches
+)
+  returns integer
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select count(*)::integer from private.import_chain_ids(p_batch);
+$function$;
+
+revoke all on function "private"."chain_length"(public.import_batches) from public;
+
+grant execute on function "private"."chain_length"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/changed_records.sql
+
+create or replace function private.changed_records (
+  p_run_as public.job_run_as,
+  p_plan   private.import_plans,
+  p_all    private.applied_piece,
+  p_most   integer
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_changes jsonb;
+  v_ids     uuid[];
+  v_images  private.applied_piece;
+begin
+  select jsonb_agg(to_jsonb(c)), array_agg(c.record_id)
+  into v_changes, v_ids
+  from (
+    select u.row_number, u.record_id, u.image as before
+    from unnest(p_all.row_numbers, p_all.record_ids, p_all.row_hashes, p_all.images) as u (row_number, record_id, row_hash, image)
+    where u.row_hash is not null or u.image is not null -- of a record with lines: one of its rows
+    order by u.row_number
+    limit p_most
+  ) as c;
+  if v_ids is null then
+    return null;
+  end if;
+
+  v_images := private.join_pieces(
+    (private.apply_as(p_run_as, p_plan, replace(p_plan.image_sql, '$5', quote_literal(v_ids) || '::uuid[]'), 0, 1)).pieces);
+  return (
+    select jsonb_agg(c || jsonb_build_object('after', i.image))
+    from jsonb_array_elements(v_changes) as c
+    left join unnest(v_images.record_ids, v_images.images) as i (id, image) on i.id = (c ->> 'record_id')::uuid
+  );
+end;
+$function$;
+
+revoke all on function "private"."changed_records"(public.job_run_as, private.import_plans, private.applied_piece, integer) from public;
+
+grant execute on function "private"."changed_records"(public.job_run_as, private.import_plans, private.applied_piece, integer) to "postgres";
+
+-- schemas/private/functions/changes_wanted.sql
+
+create or replace function private.changes_wanted (
+  p_batch_id uuid,
+  p_from_row integer
+)
+  returns integer
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select greatest(50 - count(*), 0)::integer
+  from private.import_previews as p
+  cross join lateral jsonb_array_elements(p.changes) as c
+  where p.batch_id = p_batch_id and (c ->> 'row_number')::integer <= p_from_row;
+$function$;
+
+revoke all on function "private"."changes_wanted"(uuid, integer) from public;
+
+grant execute on function "private"."changes_wanted"(uuid, integer) to "postgres";
+
 -- schemas/private/functions/check_corrections.sql
 
 create or replace function private.check_corrections (
@@ -1654,11 +1809,9 @@ begin
     p_mode,
     format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
-    format('select t.%1$I::text, t.%2$I, %3$s, jsonb_build_object(''record'', to_jsonb(t), ''lines'','
-      ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %4$s as l where l.%5$I = t.%2$I))'
-      ' from %6$s as t where t.%7$I = (select $1::uuid) and t.%1$I = any ($2::%8$s[]) order by t.%1$I',
-      v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), p_dataset.lines,
-      private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.target, p_dataset.org_column, v_key.type),
+    format('select t.%1$I::text, t.%2$I, %3$s, %4$s from %5$s as t where t.%6$I = (select $1::uuid) and t.%1$I = any ($2::%7$s[]) order by t.%1$I',
+      v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), private.record_image(p_dataset),
+      p_dataset.target, p_dataset.org_column, v_key.type),
     format('%sselect %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
       ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
       private.with_references(p_fields, 'private.staged_rows'),
@@ -1751,12 +1904,12 @@ declare
 begin
   select
     coalesce(string_agg(format(', %s as _%s', f.value, f.number), '' order by f.number), ''),
-    coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null))[1] as _%1$s', f.number), '' order by f.number), ''),
+    coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null and not k._skipped))[1] as _%1$s', f.number), '' order by f.number), ''),
     coalesce(string_agg(
       format(' union all select %1$L, ''group_failed'', %2$L || left(g._%3$s, 100), k._%3$s where k._%3$s <> g._%3$s',
         f.name, format('the rows of this %s disagree; the first says ', p_group_field), f.number)
       || case when f.is_required then format(
-        ' union all select %1$L, ''required'', ''a value is required'', null where g._%2$s is null and k._row = g._first', f.name, f.number)
+        ' union all select %1$L, ''required'', ''a value is required'', null where g._%2$s is null and k._row = g._lead', f.name, f.number)
         else '' end, '' order by f.number), '')
   into v_values, v_firsts, v_conflicts
   from unnest(v_same) as f;
@@ -1769,12 +1922,15 @@ with texts as (
   offset 0
 ),
 k as materialized (
-  select t.*, %s as _key
+  select t.*, %s as _key, exists (
+      select from private.import_issues as i
+      where i.staged_on = $1 and i.batch_id = $2 and i.row_number = t._row and i.code = 'duplicate_in_file' and i.severity = 'warning'
+    ) as _skipped
   from texts as t
   where $4 = 1 or (hash_record_extended(row(t._text), 0) & 2147483647) %% $4 = $3
 ),
 g as materialized (
-  select k._key, min(k._row) as _first, array_agg(k._row order by k._row) as _rows%s
+  select k._key, min(k._row) as _first, min(k._row) filter (where not k._skipped) as _lead, array_agg(k._row order by k._row) as _rows%s
   from k
   where k._key is not null
   group by k._key
@@ -1795,7 +1951,7 @@ conflicts as materialized (
   from k
   join g on g._key = k._key
   cross join lateral (select null::text, null::text, null::text, null::text where false%s) as c (_field, _code, _message, _value)
-  where not exists (select from faulty as f where f.row_number = k._row)
+  where not k._skipped and not exists (select from faulty as f where f.row_number = k._row)
 ),
 failing as (
   select n._row, g._key, min(f._row) as _cause
@@ -1830,6 +1986,25 @@ $function$;
 revoke all on function "private"."compile_groups"(private.planned_field[], text) from public;
 
 grant execute on function "private"."compile_groups"(private.planned_field[], text) to "postgres";
+
+-- schemas/private/functions/compile_images.sql
+
+create or replace function private.compile_images (
+  p_dataset public.datasets
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select format('select null::integer[], null::private.row_action[], array_agg(t.%1$I), null::bigint[], array_agg(%2$s), 0::bigint, null::text[]'
+    ' from %3$s as t where (t.%4$I = $4) is true and t.%1$I = any ($5)',
+    p_dataset.id_column, private.record_image(p_dataset), p_dataset.target, p_dataset.org_column);
+$function$;
+
+revoke all on function "private"."compile_images"(public.datasets) from public;
+
+grant execute on function "private"."compile_images"(public.datasets) to "postgres";
 
 -- schemas/private/functions/compile_merge.sql
 
@@ -1877,10 +2052,7 @@ begin
       string_agg(format('%I = %s', f.column_name, n.value), ', ' order by f.number))
     into v_actions
     from unnest(v_others) as f
-    cross join lateral (
-      select case when p_blank = 'ignore' or f.not_null then format('coalesce(s.%1$I, t.%1$I)', f.column_name)
-        else format('s.%I', f.column_name) end as value
-    ) as n;
+    cross join lateral (select private.updated_value(f, p_blank, format('s.%I', f.column_name)) as value) as n;
     -- Only an update has a row that was replaced. xmax = xmin: it is the one that this statement
     -- replaced, and not older than an edit that slipped in while the merge waited for the lock.
     v_image := format('case merge_action() when ''UPDATE'' then (select to_jsonb(b) from %s as b where b.%I = t.%I and b.xmax = t.xmin) end',
@@ -2035,6 +2207,10 @@ from (select r.row_number as _row, r.record_id as _id, %s from private.staged_ro
 where not exists (select from %s as t where %s) $q$,
     private.with_references(v_keys, 'private.staged_rows'), v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
 
+  v_plan.exists_sql := format('select exists (select from %s as t where t.%I = (select $1::uuid))', v_target, v_dataset.org_column);
+  v_plan.preview_sql := private.compile_preview(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id);
+  v_plan.image_sql := private.compile_images(v_dataset);
+
   delete from private.import_plans as p where p.batch_id = p_batch.id;
   insert into private.import_plans select v_plan.*;
   return v_plan;
@@ -2044,6 +2220,95 @@ $function$;
 revoke all on function "private"."compile_plan"(public.import_batches) from public;
 
 grant execute on function "private"."compile_plan"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/compile_preview.sql
+
+create or replace function private.compile_preview (
+  p_dataset public.datasets,
+  p_mode    public.import_mode,
+  p_blank   text,
+  p_fields  private.planned_field[],
+  p_by_id   boolean
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_is_group boolean := p_dataset.group_field is not null;
+  v_fields   private.planned_field[] := array(
+    select f from unnest(p_fields) as f where not v_is_group or f.name = any (private.record_key(p_dataset)) order by f.number
+  );
+  v_record   text := format('t.%I', p_dataset.id_column);
+  v_rows     text := 'unnest($2, $3) as p (after, upto) cross join lateral private.staged_rows($1, p.after, p.upto) as r';
+  v_refs     text := private.compile_references(v_fields, 's as r', '(select $4::uuid)');
+  v_keys     text;
+  v_listed   text;
+  v_match    text;
+  v_changed  text;
+  v_before   text;
+  v_after    text;
+begin
+  select
+    string_agg(format(', %s as _k%s', private.typed_value(f, false), f.number), '' order by f.number),
+    string_agg(format('t.%I = any (array(select r._k%s from r))', f.column_name, f.number), ' and ' order by f.number),
+    string_agg(format('t.%I = r._k%s', f.column_name, f.number), ' and ' order by f.number)
+  into v_keys, v_listed, v_match
+  from unnest(v_fields) as f
+  where f.name = any (private.record_key(p_dataset));
+
+  if p_by_id then
+    v_keys := ', r.record_id';
+    v_listed := format('%s = any (array(select r.record_id from r))', v_record);
+    v_match := format('%s = r.record_id', v_record);
+  end if;
+
+  select
+    'row(' || string_agg(private.hashable(format('t.%I', f.column_name), f.type_oid), ', ' order by f.number) filter (where not f.is_key)
+      || ') is distinct from row('
+      || string_agg(private.hashable(n.value, f.type_oid), ', ' order by f.number) filter (where not f.is_key) || ')',
+    string_agg(format('t.%I', f.column_name), ', ' order by f.number),
+    string_agg(format('%s as %I', n.value, f.column_name), ', ' order by f.number)
+  into v_changed, v_before, v_after
+  from unnest(v_fields) as f
+  cross join lateral (select private.updated_value(f, p_blank, private.typed_value(f, false)) as value) as n;
+
+  return format($q$
+with %sr as materialized (
+  select r.row_number, r.cells%s
+  from %s
+)
+select r.row_number, %s is not null as is_there, %s as acts,
+  %s as before,
+  %s as after
+from r
+left join (
+  select t.* from %s as t where t.%I = (select $4::uuid) and %s
+) as t on %s $q$,
+    case when v_refs <> '' then format('s as materialized (select r.* from %s), ', v_rows) || v_refs else '' end,
+    v_keys, case when v_refs <> '' then 's as r' else v_rows end, v_record,
+    format(
+      case p_mode when 'insert' then '%1$s is null' when 'delete' then '%1$s is not null'
+        when 'update' then '%1$s is not null and (%2$s)' else '%1$s is null or %2$s' end,
+      v_record, case when v_is_group then 'true' else coalesce(v_changed, 'false') end),
+    case
+      when v_is_group then 'null::jsonb'
+      when p_mode = 'delete' then 'to_jsonb(t)'
+      else format('case when %s is not null then (select to_jsonb(b) from (select %s) as b) end', v_record, v_before)
+    end,
+    case
+      when v_is_group or p_mode = 'delete' then 'null::jsonb'
+      -- of a new record: the others take the columns' defaults
+      else format('(select case when %s is null then jsonb_strip_nulls(to_jsonb(a)) else to_jsonb(a) end from (select %s) as a)', v_record, v_after)
+    end,
+    p_dataset.target, p_dataset.org_column, v_listed, v_match);
+end;
+$function$;
+
+revoke all on function "private"."compile_preview"(public.datasets, public.import_mode, text, private.planned_field[], boolean) from public;
+
+grant execute on function "private"."compile_preview"(public.datasets, public.import_mode, text, private.planned_field[], boolean) to "postgres";
 
 -- schemas/private/functions/compile_references.sql
 
@@ -2134,8 +2399,9 @@ begin
   return array[
     format('delete from %s as l where l.%I = any ($1) and (%s) not in (select %s from (%s) as s)',
       v_lines, v_parent, v_keys[1], v_keys[2], v_source),
-    format('merge into %s as l using (%s) as s on %s when matched then update set %s when not matched then insert (%s) values (%s)',
-      v_lines, v_source, v_key, v_set, v_names, v_values)
+    -- A line with the id of one that was another record's since is refused by the table, not taken from there.
+    format('merge into %s as l using (%s) as s on %s and l.%I = s.%I when matched then update set %s when not matched then insert (%s) values (%s)',
+      v_lines, v_source, v_key, v_parent, v_parent, v_set, v_names, v_values)
   ];
 end;
 $function$;
@@ -3011,6 +3277,38 @@ revoke all on function "private"."discard_ingest"(uuid) from public;
 
 grant execute on function "private"."discard_ingest"(uuid) to "postgres", "sluice_ingest";
 
+-- schemas/private/functions/drop_findings.sql
+
+create or replace function private.drop_findings (
+  p_batch    public.import_batches,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if not exists (select from public.scheduled_jobs as j where j.batch_id = p_batch.id and j.job_type = 'dry_run') then
+    return;
+  elsif private.has_groups(p_batch.id) then
+    delete from private.import_issues as i
+    using private.chunk_rows(p_batch.staged_on, p_batch.id, p_from_row, p_to_row) as c
+    where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id and i.row_number = c.row_number
+      and i.origin = 'dry_run';
+  else
+    delete from private.import_issues as i
+    where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id
+      and i.row_number > p_from_row and i.row_number <= p_to_row
+      and i.origin = 'dry_run';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."drop_findings"(public.import_batches, integer, integer) from public;
+
+grant execute on function "private"."drop_findings"(public.import_batches, integer, integer) to "postgres";
+
 -- schemas/private/functions/drop_partitions.sql
 
 create or replace function private.drop_partitions (
@@ -3044,6 +3342,26 @@ revoke all on function "private"."drop_partitions"(regclass, date) from public;
 
 grant execute on function "private"."drop_partitions"(regclass, date) to "postgres";
 
+-- schemas/private/functions/drop_previews.sql
+
+create or replace function private.drop_previews (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  delete from private.import_previews as p where p.batch_id = p_batch.id;
+  delete from public.sync_preview_cache as c
+  where c.org_id = p_batch.org_id and c.sync_type = 'import' and c.cache_key like p_batch.id || ':%';
+end;
+$function$;
+
+revoke all on function "private"."drop_previews"(public.import_batches) from public;
+
+grant execute on function "private"."drop_previews"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/drop_tasks.sql
 
 create or replace function private.drop_tasks (
@@ -3076,7 +3394,8 @@ create or replace function private.earlier_import (
   set search_path to ''
   AS $function$
 begin
-  perform pg_advisory_xact_lock(hashtextextended('imports.file:' || p_batch.org_id || ':' || p_content_hash, 0));
+  -- One lock for all files of a person: an archive stages several in one transaction, in its own order.
+  perform pg_advisory_xact_lock(hashtextextended(concat_ws(':', 'imports.files', p_batch.org_id, p_batch.initiated_by), 0));
   return (
     with recursive corrected (id) as (
       select p_batch.corrects
@@ -3163,7 +3482,11 @@ declare
 begin
   select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
 
-  if p_job.status = 'completed' and p_job.job_type = 'validate' then
+  if private.is_preview(p_job) then
+    perform private.keep_preview(p_job);
+    v_error := null; -- the rows are judged all the same
+  end if;
+  if p_job.job_type = 'validate' and (p_job.status = 'completed' or private.is_preview(p_job)) then
     v_batch.invalid_count := p_job.failed_count;
     v_batch.skipped_count := (
       select count(distinct i.row_number)
@@ -3192,6 +3515,7 @@ begin
 
   v_status := case
     when v_error is not null then 'failed'
+    when p_job.job_type in ('preview', 'dry_run') then 'validated'
     when p_job.status = 'cancelled' then 'cancelled'
     when p_job.job_type = 'validate' then 'validated'
     else 'completed'
@@ -3598,7 +3922,8 @@ begin
   order by j.created_at desc
   limit 1;
 
-  if p_batch.status <> 'failed' or v_job.status is distinct from 'failed' or v_job.job_type <> p_job_type
+  if (p_batch.status <> 'failed' and not (p_batch.status = 'validated' and private.is_preview(v_job)))
+    or v_job.status is distinct from 'failed' or v_job.job_type <> p_job_type
     or not exists (select from public.sync_job_queue as q where q.job_id = v_job.id) then
     raise exception using
       errcode = 'PT409',
@@ -3737,6 +4062,7 @@ create or replace function private.find_correctable (
   set search_path to ''
   AS $function$
 declare
+  c_most  constant integer := 100;
   v_batch public.import_batches := private.find_import(p_import_id);
 begin
   perform private.require_import_right(v_batch);
@@ -3752,6 +4078,15 @@ begin
       end;
   end if;
   perform private.require_rows(v_batch);
+
+  -- Whoever reads one of them reads the counts of all.
+  if private.chain_length(v_batch) > c_most then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import has been corrected too often',
+      detail  = format('%s imports', c_most),
+      hint    = 'Send what is left as a new import.';
+  end if;
   return v_batch;
 end;
 $function$;
@@ -4242,21 +4577,11 @@ create or replace function private.import_chain (
   stable
   set search_path to ''
   AS $function$
-  with recursive upwards as (
-    select p_batch.id, p_batch.corrects, 0 as steps
-    union all
-    select b.id, b.corrects, u.steps + 1 from upwards as u join public.import_batches as b on b.id = u.corrects
-  ),
-  chain as (
-    (select u.id, true as is_root from upwards as u order by u.steps desc limit 1)
-    union all
-    select b.id, false from chain as c join public.import_batches as b on b.corrects = c.id
-  ),
-  parts as (
+  with parts as (
     select
       c.is_root, b.row_count, coalesce(b.invalid_count, 0) + coalesce(o.refused, 0) as failed,
       case when b.status = 'undone' then 0 else coalesce(o.applied, 0) end as applied
-    from chain as c
+    from private.import_chain_ids(p_batch) as c
     join public.import_batches as b on b.id = c.id
     cross join lateral (
       select
@@ -4277,6 +4602,36 @@ $function$;
 revoke all on function "private"."import_chain"(public.import_batches) from public;
 
 grant execute on function "private"."import_chain"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/import_chain_ids.sql
+
+create or replace function private.import_chain_ids (
+  p_batch public.import_batches
+)
+  returns table (
+    id      uuid,
+    is_root boolean
+  )
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  with recursive upwards as (
+    select p_batch.id, p_batch.corrects, 0 as steps
+    union all
+    select b.id, b.corrects, u.steps + 1 from upwards as u join public.import_batches as b on b.id = u.corrects
+  ),
+  chain as (
+    (select u.id, true as is_root from upwards as u order by u.steps desc limit 1)
+    union all
+    select b.id, false from chain as c join public.import_batches as b on b.corrects = c.id
+  )
+  select c.id, c.is_root from chain as c;
+$function$;
+
+revoke all on function "private"."import_chain_ids"(public.import_batches) from public;
+
+grant execute on function "private"."import_chain_ids"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/ingest_limits.sql
 
@@ -4381,6 +4736,23 @@ $function$;
 revoke all on function "private"."is_applicable"(public.import_batches) from public;
 
 grant execute on function "private"."is_applicable"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/is_preview.sql
+
+create or replace function private.is_preview (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select p_job.phase in ('preview', 'dry_run');
+$function$;
+
+revoke all on function "private"."is_preview"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."is_preview"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/is_receiving.sql
 
@@ -4515,6 +4887,64 @@ revoke all on function "private"."join_pieces"(private.applied_piece[]) from pub
 
 grant execute on function "private"."join_pieces"(private.applied_piece[]) to "postgres";
 
+-- schemas/private/functions/judge_range.sql
+
+create or replace function private.judge_range (
+  p_batch    public.import_batches,
+  p_from_row integer,
+  p_reached  integer,
+  p_acted    integer[],
+  p_refused  private.refused_row[],
+  p_missing  integer[]
+)
+  returns private.range_fates
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_fates private.range_fates;
+begin
+  -- Of the record's rows the first valid one tells why, the others that they go with it. A trigger of the
+  -- statement refuses windows without a valid row as well: those rows have their fate already.
+  v_fates.refused := '{}';
+  if p_refused is not null then
+    v_fates.refused := array(
+      select row(
+        v.row_number, r.sqlstate, r.message, r.column_name, r.constraint_name,
+        nullif(first_value(v.row_number) over (partition by v.record_row order by v.row_number), v.row_number)
+      )::private.refused_fate
+      from unnest(p_refused) as r
+      join private.valid_rows(p_batch.id, p_from_row, p_reached) as v on v.record_row = r.row_number
+      order by v.row_number
+    );
+  end if;
+
+  select f.total, f.failed, f.skipped into v_fates.total, v_fates.failed, v_fates.skipped
+  from private.chunk_fates(p_batch, p_from_row, p_reached) as f;
+  v_fates.absent := '{}';
+  v_fates.unchanged := v_fates.total - v_fates.failed - cardinality(v_fates.skipped) - cardinality(p_acted) - cardinality(v_fates.refused);
+  if v_fates.unchanged > 0 and p_batch.mode in ('insert', 'delete') then
+    v_fates.absent := array(
+      select v.row_number from private.valid_rows(p_batch.id, p_from_row, p_reached) as v
+      except select unnest(p_acted)
+      except select r.row_number from unnest(v_fates.refused) as r
+      order by 1
+    );
+  elsif p_batch.mode = 'update' then
+    v_fates.absent := array(
+      select unnest(p_missing) except select r.row_number from unnest(v_fates.refused) as r order by 1
+    );
+  end if;
+  v_fates.unchanged := v_fates.unchanged - cardinality(v_fates.absent);
+  return v_fates;
+end;
+$function$;
+
+revoke all on function "private"."judge_range"(public.import_batches, integer, integer, integer[], private.refused_row[], integer[]) from public;
+
+grant execute on function "private"."judge_range"(public.import_batches, integer, integer, integer[], private.refused_row[], integer[]) to "postgres";
+
 -- schemas/private/functions/judge_reversals.sql
 
 create or replace function private.judge_reversals (
@@ -4565,6 +4995,41 @@ $function$;
 revoke all on function "private"."judge_reversals"(uuid, integer, integer, integer) from public;
 
 grant execute on function "private"."judge_reversals"(uuid, integer, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/keep_preview.sql
+
+create or replace function private.keep_preview (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_preview private.import_previews;
+begin
+  if p_job.status = 'failed' then
+    return;
+  end if;
+
+  delete from private.import_previews as p where p.batch_id = p_job.batch_id returning p.* into v_preview;
+  if p_job.status = 'completed' then
+    v_preview.counts := private.add_counts('{"insert": 0, "update": 0, "unchanged": 0, "delete": 0, "fail": 0, "skip": 0}', v_preview.counts);
+    insert into public.sync_preview_cache (org_id, sync_type, entity_type, cache_key, preview_data)
+    values (
+      p_job.org_id, 'import', p_job.entity_type, p_job.batch_id || ':' || coalesce(p_job.actor::text, 'service'),
+      jsonb_build_object(
+        'kind', case p_job.phase when 'dry_run' then 'full' else 'counts' end, 'counts', v_preview.counts, 'changes', v_preview.changes
+      )
+    );
+    update public.scheduled_jobs as j set result = v_preview.counts where j.id = p_job.id;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."keep_preview"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."keep_preview"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/key_buckets.sql
 
@@ -4689,7 +5154,7 @@ create or replace function private.lock_records (
   set enable_seqscan to 'off'
   AS $function$
 declare
-  v_batch   public.import_batches := private.require_running_job(p_batch_id, '{commit}');
+  v_batch   public.import_batches := private.require_running_job(p_batch_id, '{dry_run,commit}');
   v_dataset public.datasets;
   v_field   public.dataset_fields;
 begin
@@ -5420,6 +5885,133 @@ revoke all on function "private"."prerequisites"(public.import_batches) from pub
 
 grant execute on function "private"."prerequisites"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/preview_as.sql
+
+create or replace function private.preview_as (
+  p_run_as   public.job_run_as,
+  p_plan     private.import_plans,
+  p_from_row integer,
+  p_to_row   integer,
+  p_most     integer
+)
+  returns private.range_preview
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_run_as = 'user' then
+    return private.preview_range_as_user(p_plan, p_from_row, p_to_row, p_most);
+  end if;
+  return private.preview_range_as_service(p_plan, p_from_row, p_to_row, p_most);
+end;
+$function$;
+
+revoke all on function "private"."preview_as"(public.job_run_as, private.import_plans, integer, integer, integer) from public;
+
+grant execute on function "private"."preview_as"(public.job_run_as, private.import_plans, integer, integer, integer) to "postgres";
+
+-- schemas/private/functions/preview_range.sql
+
+create or replace function private.preview_range (
+  p_plan     private.import_plans,
+  p_from_row integer,
+  p_to_row   integer,
+  p_most     integer
+)
+  returns private.range_preview
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_preview private.range_preview := row(0, 0, null);
+  v_exists  boolean;
+  v_rows    integer[] := '{}'; -- that change something
+begin
+  execute p_plan.exists_sql into v_exists using p_plan.org_id;
+  if v_exists then
+    execute format(
+      'select count(*) filter (where p.is_there), count(*) filter (where p.is_there and p.acts),'
+      ' array_agg(p.row_number) filter (where p.acts and $5 > 0) from (%s offset 0) as p', p_plan.preview_sql)
+    into v_preview.there, v_preview.written, v_rows
+    using p_plan.batch_id, array[p_from_row], array[p_to_row], p_plan.org_id, p_most;
+    v_rows := array(select n from unnest(v_rows) as n order by n limit p_most);
+  elsif p_plan.mode in ('insert', 'upsert') and p_most > 0 then
+    v_rows := array(
+      select r.row_number from private.staged_rows(p_plan.batch_id, p_from_row, p_to_row) as r order by r.row_number limit p_most
+    );
+  end if;
+
+  if v_rows <> '{}' then
+    execute format('select jsonb_agg(to_jsonb(p) - ''{is_there,acts}''::text[]) from (%s) as p', p_plan.preview_sql)
+    into v_preview.changes
+    using p_plan.batch_id, array(select n - 1 from unnest(v_rows) as n), v_rows, p_plan.org_id;
+  end if;
+  return v_preview;
+end;
+$function$;
+
+revoke all on function "private"."preview_range"(private.import_plans, integer, integer, integer) from public;
+
+grant execute on function "private"."preview_range"(private.import_plans, integer, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/preview_range_as_service.sql
+
+create or replace function private.preview_range_as_service (
+  p_plan     private.import_plans,
+  p_from_row integer,
+  p_to_row   integer,
+  p_most     integer
+)
+  returns private.range_preview
+  language sql
+  set search_path to ''
+  set role to 'service_role'
+  set enable_hashjoin to 'on'
+  set enable_nestloop to 'off'
+  set enable_mergejoin to 'off'
+  set enable_seqscan to 'off'
+  set enable_bitmapscan to 'off'
+  set jit to 'off'
+  set work_mem to '64MB'
+  set "TimeZone" to 'UTC'
+  set "DateStyle" to 'ISO, MDY'
+  AS $function$
+  select p.* from private.preview_range(p_plan, p_from_row, p_to_row, p_most) as p;
+$function$;
+
+revoke all on function "private"."preview_range_as_service"(private.import_plans, integer, integer, integer) from public;
+
+grant execute on function "private"."preview_range_as_service"(private.import_plans, integer, integer, integer) to "postgres";
+
+-- schemas/private/functions/preview_range_as_user.sql
+
+create or replace function private.preview_range_as_user (
+  p_plan     private.import_plans,
+  p_from_row integer,
+  p_to_row   integer,
+  p_most     integer
+)
+  returns private.range_preview
+  language sql
+  set search_path to ''
+  set role to 'authenticated'
+  set enable_hashjoin to 'on'
+  set enable_nestloop to 'off'
+  set enable_mergejoin to 'off'
+  set enable_seqscan to 'off'
+  set enable_bitmapscan to 'off'
+  set jit to 'off'
+  set work_mem to '64MB'
+  set "TimeZone" to 'UTC'
+  set "DateStyle" to 'ISO, MDY'
+  AS $function$
+  select p.* from private.preview_range(p_plan, p_from_row, p_to_row, p_most) as p;
+$function$;
+
+revoke all on function "private"."preview_range_as_user"(private.import_plans, integer, integer, integer) from public;
+
+grant execute on function "private"."preview_range_as_user"(private.import_plans, integer, integer, integer) to "postgres";
+
 -- schemas/private/functions/publish_changes.sql
 
 create or replace function private.publish_changes()
@@ -5592,12 +6184,22 @@ begin
       where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and n > p_after_row
       order by n limit p_page_size
     );
-  elsif p_status in ('inserted', 'updated', 'deleted', 'skipped', 'unchanged') then
+  elsif p_status = 'skipped' then
+    v_numbers := array(
+      select i.row_number
+      from private.import_issues as i
+      where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number > p_after_row
+        and (i.code = 'duplicate_in_file' or i.severity = 'error')
+      group by i.row_number
+      having not bool_or(i.severity = 'error')
+      order by i.row_number limit p_page_size
+    );
+  elsif p_status in ('inserted', 'updated', 'deleted', 'unchanged') then
     for v_chunk in
       select o.* from private.import_outcomes as o
       where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and (o.to_row > p_after_row or v_has_groups)
         and case p_status when 'inserted' then o.inserted_count when 'updated' then o.updated_count
-          when 'deleted' then o.deleted_count when 'skipped' then cardinality(o.skipped_rows) else o.unchanged_count end > 0
+          when 'deleted' then o.deleted_count else o.unchanged_count end > 0
       order by o.from_row
     loop
       v_numbers := v_numbers || array(
@@ -5607,8 +6209,6 @@ begin
             select n from private.import_reversals as v cross join lateral unnest(v.row_numbers) as n
             where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and v.from_row = v_chunk.from_row
           )
-        union all
-        select s from unnest(v_chunk.skipped_rows) as s where p_status = 'skipped' and s > p_after_row
         union all
         select u.row_number from (
           select c.row_number from private.chunk_rows(v_batch.staged_on, v_batch.id, v_chunk.from_row, v_chunk.to_row) as c
@@ -5638,7 +6238,8 @@ begin
       where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number > p_after_row
         and not exists (
           select from private.import_issues as i
-          where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number and i.severity = 'error'
+          where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number
+            and (i.severity = 'error' or i.code = 'duplicate_in_file')
         )
         and not exists (
           select from private.import_outcomes as o
@@ -5680,9 +6281,9 @@ begin
     r.line_number,
     case
       when w.has_error then 'failed'
+      when w.is_duplicate then 'skipped'
       when u.row_number is not null then 'undone'
-      when o.from_row is not null then coalesce(
-        a.action::text, case when r.row_number = any (o.skipped_rows) then 'skipped' else 'unchanged' end)
+      when o.from_row is not null then coalesce(a.action::text, 'unchanged')
       when v_batch.validated_at is not null then 'validated'
       else 'pending'
     end,
@@ -5701,6 +6302,7 @@ begin
   left join lateral (
     select
       bool_or(i.severity = 'error') as has_error,
+      bool_or(i.code = 'duplicate_in_file') as is_duplicate,
       jsonb_agg(jsonb_build_object('field', i.field, 'severity', i.severity, 'code', i.code, 'message', i.message, 'value', i.value)
         order by i.id) as issues
     from private.import_issues as i
@@ -5770,6 +6372,28 @@ $function$;
 revoke all on function "private"."record_hash"(public.datasets) from public;
 
 grant execute on function "private"."record_hash"(public.datasets) to "postgres";
+
+-- schemas/private/functions/record_image.sql
+
+create or replace function private.record_image (
+  p_dataset public.datasets
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_dataset.lines is null then 'to_jsonb(t)'
+    else format('jsonb_build_object(''record'', to_jsonb(t), ''lines'','
+      ' (select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from %s as l where l.%I = t.%I))',
+      p_dataset.lines, private.lines_column(p_dataset.lines::regclass, p_dataset.target::regclass), p_dataset.id_column)
+  end;
+$function$;
+
+revoke all on function "private"."record_image"(public.datasets) from public;
+
+grant execute on function "private"."record_image"(public.datasets) to "postgres";
 
 -- schemas/private/functions/record_key.sql
 
@@ -6121,6 +6745,56 @@ $function$;
 revoke all on function "private"."release_queued_jobs"(uuid) from public;
 
 grant execute on function "private"."release_queued_jobs"(uuid) to "postgres";
+
+-- schemas/private/functions/report_fates.sql
+
+create or replace function private.report_fates (
+  p_batch  public.import_batches,
+  p_plan   private.import_plans,
+  p_fates  private.range_fates,
+  p_origin private.issue_origin
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_severity private.issue_severity := case p_origin when 'dry_run' then 'warning' else 'error' end;
+begin
+  insert into private.import_issues
+    (staged_on, batch_id, row_number, field, severity, code, message, sqlstate, constraint_name, origin)
+  select
+    p_batch.staged_on, p_batch.id, r.row_number,
+    case when r.cause is null then nullif(r.column_name, '') end,
+    v_severity,
+    case
+      when r.cause is not null then 'group_failed'
+      when r.sqlstate = '42501' then 'permission_denied'
+      when r.sqlstate = 'IR001' then 'reference_not_found'
+      else 'constraint_violation'
+    end,
+    case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
+    case when r.cause is null then r.sqlstate end,
+    case when r.cause is null then nullif(r.constraint_name, '') end,
+    p_origin
+  from unnest(p_fates.refused) as r;
+
+  if cardinality(p_fates.absent) > 0 then
+    execute format(
+      'insert into private.import_issues (staged_on, batch_id, row_number, field, severity, code, message, value, origin)
+       select $1, $2, k.row_number, $4, $7, $5, $6, left(k.key, 200), $8 from (%s) as k (row_number, key)', p_plan.keys_sql)
+    using p_batch.staged_on, p_batch.id, p_fates.absent,
+      (select array_to_string(d.key_fields, ', ') from public.datasets as d where d.key = p_batch.dataset),
+      case p_batch.mode when 'insert' then 'already_exists' else 'not_found' end,
+      case p_batch.mode when 'insert' then 'a record with this key exists' else 'no record has this key' end,
+      v_severity, p_origin;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."report_fates"(public.import_batches, private.import_plans, private.range_fates, private.issue_origin) from public;
+
+grant execute on function "private"."report_fates"(public.import_batches, private.import_plans, private.range_fates, private.issue_origin) to "postgres";
 
 -- schemas/private/functions/require_colleague.sql
 
@@ -6801,16 +7475,13 @@ create or replace function private.run_commit (
   set search_path to ''
   AS $function$
 declare
-  v_job     public.scheduled_jobs;
-  v_batch   public.import_batches;
-  v_plan    private.import_plans;
-  v_range   private.applied_range;
-  v_all     private.applied_piece;
-  v_fates     record;
-  v_refused   private.refused_fate[] := '{}';
-  v_absent    integer[] := '{}';
-  v_unchanged integer;
-  v_middle    integer;
+  v_job    public.scheduled_jobs;
+  v_batch  public.import_batches;
+  v_plan   private.import_plans;
+  v_range  private.applied_range;
+  v_all    private.applied_piece;
+  v_fates  private.range_fates;
+  v_middle integer;
 begin
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
   select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
@@ -6823,65 +7494,11 @@ begin
   -- Again: who lost the right meanwhile saw no record, or was refused each row. That is not the rows' fault.
   perform private.require_import_right(v_batch);
 
-  -- Of the record's rows the first valid one tells why, the others that they go with it. A trigger of the
-  -- statement refuses windows without a valid row as well: those rows have their fate already.
-  if v_range.refused is not null then
-    v_refused := array(
-      select row(
-        v.row_number, r.sqlstate, r.message, r.column_name, r.constraint_name,
-        nullif(first_value(v.row_number) over (partition by v.record_row order by v.row_number), v.row_number)
-      )::private.refused_fate
-      from unnest(v_range.refused) as r
-      join private.valid_rows(v_batch.id, p_task.from_row, v_range.reached) as v on v.record_row = r.row_number
-      order by v.row_number
-    );
-  end if;
+  v_fates := private.judge_range(v_batch, p_task.from_row, v_range.reached, v_all.row_numbers, v_range.refused, v_range.missing);
+  perform private.drop_findings(v_batch, p_task.from_row, v_range.reached);
+  perform private.report_fates(v_batch, v_plan, v_fates, 'commit');
 
-  -- Valid rows that the merge returned nothing for: there already (insert), not there (delete, update),
-  -- or unchanged.
-  select f.* into v_fates from private.chunk_fates(v_batch, p_task.from_row, v_range.reached) as f;
-  v_unchanged := v_fates.total - v_fates.failed - cardinality(v_fates.skipped) - cardinality(v_all.row_numbers) - cardinality(v_refused);
-  if v_unchanged > 0 and v_batch.mode in ('insert', 'delete') then
-    v_absent := array(
-      select v.row_number from private.valid_rows(v_batch.id, p_task.from_row, v_range.reached) as v
-      except select unnest(v_all.row_numbers)
-      except select r.row_number from unnest(v_refused) as r
-      order by 1
-    );
-  elsif v_batch.mode = 'update' then
-    v_absent := array(
-      select unnest(v_range.missing) except select r.row_number from unnest(v_refused) as r order by 1
-    );
-  end if;
-
-  insert into private.import_issues
-    (staged_on, batch_id, row_number, field, code, message, sqlstate, constraint_name, origin)
-  select
-    v_batch.staged_on, v_batch.id, r.row_number,
-    case when r.cause is null then nullif(r.column_name, '') end,
-    case
-      when r.cause is not null then 'group_failed'
-      when r.sqlstate = '42501' then 'permission_denied'
-      when r.sqlstate = 'IR001' then 'reference_not_found'
-      else 'constraint_violation'
-    end,
-    case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
-    case when r.cause is null then r.sqlstate end,
-    case when r.cause is null then nullif(r.constraint_name, '') end,
-    'commit'
-  from unnest(v_refused) as r;
-
-  if cardinality(v_absent) > 0 then
-    execute format(
-      'insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
-       select $1, $2, k.row_number, $4, $5, $6, left(k.key, 200), ''commit'' from (%s) as k (row_number, key)', v_plan.keys_sql)
-    using v_batch.staged_on, v_batch.id, v_absent,
-      (select array_to_string(d.key_fields, ', ') from public.datasets as d where d.key = v_batch.dataset),
-      case v_batch.mode when 'insert' then 'already_exists' else 'not_found' end,
-      case v_batch.mode when 'insert' then 'a record with this key exists' else 'no record has this key' end;
-  end if;
-
-  if (v_job.params ->> 'whole')::boolean and (v_range.reached < p_task.to_row or v_refused <> '{}' or v_absent <> '{}') then
+  if (v_job.params ->> 'whole')::boolean and (v_range.reached < p_task.to_row or v_fates.refused <> '{}' or v_fates.absent <> '{}') then
     raise exception using
       errcode = 'IM002',
       message = 'a row was refused, so nothing is applied',
@@ -6902,8 +7519,8 @@ begin
     cardinality(array_positions(v_all.actions, 'inserted')),
     cardinality(array_positions(v_all.actions, 'updated')),
     cardinality(array_positions(v_all.actions, 'deleted')),
-    v_unchanged - cardinality(v_absent),
-    cardinality(v_refused) + cardinality(v_absent)
+    v_fates.unchanged,
+    cardinality(v_fates.refused) + cardinality(v_fates.absent)
   );
 
   -- Out of patience: the rest in two tasks.
@@ -6912,13 +7529,128 @@ begin
     perform private.enqueue_tasks(v_job, p_task.task_type, v_range.reached, p_task.to_row, v_middle);
   end if;
 
-  return row(v_fates.total, v_fates.failed + cardinality(v_refused) + cardinality(v_absent));
+  return row(v_fates.total, v_fates.failed + cardinality(v_fates.refused) + cardinality(v_fates.absent));
 end;
 $function$;
 
 revoke all on function "private"."run_commit"(public.sync_job_queue) from public;
 
 grant execute on function "private"."run_commit"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/run_dry_run.sql
+
+create or replace function private.run_dry_run (
+  p_task public.sync_job_queue
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job     public.scheduled_jobs;
+  v_batch   public.import_batches;
+  v_plan    private.import_plans;
+  v_range   private.applied_range;
+  v_all     private.applied_piece;
+  v_fates   private.range_fates;
+  v_changes jsonb;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
+  select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
+  select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
+  perform private.require_import_right(v_batch);
+
+  begin
+    v_range := private.apply_as(v_job.run_as, v_plan, v_plan.merge_sql, p_task.from_row, p_task.to_row);
+    v_all := private.join_pieces(v_range.pieces);
+    v_changes := private.changed_records(v_job.run_as, v_plan, v_all, private.changes_wanted(v_batch.id, p_task.from_row));
+    perform private.require_import_right(v_batch); -- see run_commit
+    raise exception using errcode = 'IM003', message = 'dry run';
+  exception when sqlstate 'IM003' then
+    null; -- what was written is rolled back; what was learnt stays
+  end;
+
+  v_fates := private.judge_range(v_batch, p_task.from_row, v_range.reached, v_all.row_numbers, v_range.refused, v_range.missing);
+  perform private.drop_findings(v_batch, p_task.from_row, v_range.reached);
+  perform private.report_fates(v_batch, v_plan, v_fates, 'dry_run');
+  perform private.add_preview(
+    v_batch,
+    jsonb_build_object(
+      'insert', cardinality(array_positions(v_all.actions, 'inserted')),
+      'update', cardinality(array_positions(v_all.actions, 'updated')),
+      'delete', cardinality(array_positions(v_all.actions, 'deleted')),
+      'unchanged', v_fates.unchanged,
+      'fail', v_fates.failed + cardinality(v_fates.refused) + cardinality(v_fates.absent),
+      'skip', cardinality(v_fates.skipped)
+    ),
+    private.shown_changes(v_batch, v_plan, v_changes)
+  );
+
+  -- Out of patience, see run_commit.
+  if v_range.reached < p_task.to_row then
+    perform private.enqueue_tasks(v_job, p_task.task_type, v_range.reached, p_task.to_row,
+      ceil((p_task.to_row - v_range.reached) / 2.0)::integer);
+  end if;
+  return row(v_fates.total, v_fates.failed + cardinality(v_fates.refused) + cardinality(v_fates.absent));
+end;
+$function$;
+
+revoke all on function "private"."run_dry_run"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_dry_run"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/run_preview.sql
+
+create or replace function private.run_preview (
+  p_task public.sync_job_queue
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job     public.scheduled_jobs;
+  v_batch   public.import_batches;
+  v_plan    private.import_plans;
+  v_fates   record;
+  v_preview private.range_preview;
+  v_new     integer;
+  v_failed  integer;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
+  select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
+  select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
+  perform private.require_import_right(v_batch);
+
+  v_preview := private.preview_as(
+    v_job.run_as, v_plan, p_task.from_row, p_task.to_row,
+    case when v_plan.group_sql is null then private.changes_wanted(v_batch.id, p_task.from_row) else 0 end
+  );
+  perform private.require_import_right(v_batch); -- see run_commit
+
+  select f.* into v_fates from private.chunk_fates(v_batch, p_task.from_row, p_task.to_row) as f;
+  v_new := v_fates.total - v_fates.failed - cardinality(v_fates.skipped) - v_preview.there;
+  v_failed := v_fates.failed + case v_batch.mode when 'insert' then v_preview.there when 'upsert' then 0 else v_new end;
+  perform private.add_preview(
+    v_batch,
+    jsonb_build_object(
+      'insert', case when v_batch.mode in ('insert', 'upsert') then v_new else 0 end,
+      'update', case when v_batch.mode in ('update', 'upsert') then v_preview.written else 0 end,
+      'unchanged', case when v_batch.mode in ('update', 'upsert') then v_preview.there - v_preview.written else 0 end,
+      'delete', case when v_batch.mode = 'delete' then v_preview.there else 0 end,
+      'fail', v_failed,
+      'skip', cardinality(v_fates.skipped)
+    ),
+    private.shown_changes(v_batch, v_plan, v_preview.changes)
+  );
+
+  return row(v_fates.total, v_failed);
+end;
+$function$;
+
+revoke all on function "private"."run_preview"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_preview"(public.sync_job_queue) to "postgres";
 
 -- schemas/private/functions/run_task.sql
 
@@ -7067,10 +7799,7 @@ begin
   end if;
 
   update public.scheduled_jobs as j
-  set result = (
-    select jsonb_object_agg(c.key, coalesce((j.result ->> c.key)::integer, 0) + coalesce((v_counts ->> c.key)::integer, 0))
-    from (select jsonb_object_keys(coalesce(j.result, '{}')) union select jsonb_object_keys(v_counts || '{"reversed": 0}')) as c (key)
-  )
+  set result = private.add_counts(coalesce(j.result, '{"reversed": 0}'), v_counts)
   where j.id = v_job.id;
 
   if v_range.reached < v_entries then
@@ -7105,6 +7834,11 @@ declare
   v_buckets integer;
   v_count   integer;
 begin
+  if p_task.task_type = 'preview' then
+    perform private.run_preview(p_task);
+    return row(0, 0);
+  end if;
+
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id;
   select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
   select p.* into v_plan from private.import_plans as p where p.batch_id = v_batch.id;
@@ -7445,6 +8179,95 @@ revoke all on function "private"."shared_session_ids"() from public;
 
 grant execute on function "private"."shared_session_ids"() to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/shown_changes.sql
+
+create or replace function private.shown_changes (
+  p_batch   public.import_batches,
+  p_plan    private.import_plans,
+  p_changes jsonb
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_keys jsonb;
+begin
+  if p_changes is null then
+    return '[]';
+  end if;
+  execute format('select coalesce(jsonb_object_agg(k.row_number, k.key), ''{}'') from (%s) as k (row_number, key)', p_plan.keys_sql)
+  into v_keys
+  using p_batch.staged_on, p_batch.id, array(select (c ->> 'row_number')::integer from jsonb_array_elements(p_changes) as c);
+
+  return (
+    select jsonb_agg(
+      jsonb_build_object(
+        'row_number', c -> 'row_number',
+        'key', v_keys -> (c ->> 'row_number'),
+        'action', case when c ->> 'before' is null then 'insert' when c ->> 'after' is null then 'delete' else 'update' end,
+        'before', private.shown_image(c -> 'before', p_plan.group_sql is not null),
+        'after', private.shown_image(c -> 'after', p_plan.group_sql is not null)
+      )
+      order by (c ->> 'row_number')::integer)
+    from jsonb_array_elements(p_changes) as c
+  );
+end;
+$function$;
+
+revoke all on function "private"."shown_changes"(public.import_batches, private.import_plans, jsonb) from public;
+
+grant execute on function "private"."shown_changes"(public.import_batches, private.import_plans, jsonb) to "postgres";
+
+-- schemas/private/functions/shown_image.sql
+
+create or replace function private.shown_image (
+  p_image     jsonb,
+  p_has_lines boolean
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case
+    when not p_has_lines then private.shown_record(p_image)
+    when p_image <> 'null' then jsonb_build_object(
+      'record', private.shown_record(p_image -> 'record'),
+      'lines', (
+        select coalesce(jsonb_agg(private.shown_record(l.value) order by l.position), '[]')
+        from jsonb_array_elements(p_image -> 'lines') with ordinality as l (value, position)
+        where l.position <= 50
+      ))
+  end;
+$function$;
+
+revoke all on function "private"."shown_image"(jsonb, boolean) from public;
+
+grant execute on function "private"."shown_image"(jsonb, boolean) to "postgres";
+
+-- schemas/private/functions/shown_record.sql
+
+create or replace function private.shown_record (
+  p_record jsonb
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select jsonb_object_agg(f.key, case
+    when length(f.value #>> '{}') > 1000 then to_jsonb(left(f.value #>> '{}', 1000) || '…')
+    else f.value
+  end)
+  from jsonb_each(nullif(p_record, 'null')) as f;
+$function$;
+
+revoke all on function "private"."shown_record"(jsonb) from public;
+
+grant execute on function "private"."shown_record"(jsonb) to "postgres";
+
 -- schemas/private/functions/sniff_sample.sql
 
 create or replace function private.sniff_sample (
@@ -7526,7 +8349,7 @@ create or replace function private.staged_rows (
 declare
   v_plan private.import_plans;
 begin
-  perform private.require_running_job(p_batch_id, '{commit}');
+  perform private.require_running_job(p_batch_id, '{validate,preview,dry_run,commit}');
 
   select p.* into v_plan from private.import_plans as p where p.batch_id = p_batch_id;
   if v_plan.lookup_sql is null then
@@ -7928,6 +8751,24 @@ revoke all on function "private"."tg_dataset_fields__guard_rules"() from public;
 
 grant execute on function "private"."tg_dataset_fields__guard_rules"() to "postgres";
 
+-- schemas/private/functions/tg_import_batches__drop_previews.sql
+
+create or replace function private.tg_import_batches__drop_previews()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.drop_previews(new);
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__drop_previews"() from public;
+
+grant execute on function "private"."tg_import_batches__drop_previews"() to "postgres";
+
 -- schemas/private/functions/tg_import_batches__follow_session.sql
 
 create or replace function private.tg_import_batches__follow_session()
@@ -8254,8 +9095,8 @@ begin
     or (v_failed.id is null and (
       case new.job_type
         when 'validate' then v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)
-        when 'commit' then v_batch.status = 'validated'
         when 'undo' then v_batch.status in ('completed', 'failed', 'cancelled', 'undone')
+        else v_batch.status = 'validated'
       end
     ) is not true) then
     raise exception using
@@ -8267,7 +9108,7 @@ begin
           or exists (select from public.scheduled_jobs as j where j.batch_id = v_batch.id and j.finished_at is null) then
           'Wait for the running job, or cancel it.'
         when new.job_type = 'undo' then 'An import can be undone once its commit has ended.'
-        when new.job_type = 'commit' and v_batch.status in ('staged', 'failed') then 'Validate it first.'
+        when new.job_type <> 'validate' and (v_batch.status = 'staged' or private.failed_before_commit(v_batch)) then 'Validate it first.'
         when v_batch.status = 'failed' then 'Try it again (retry), or send what is left of the file as a new import.'
         else 'It is at its end; start a new import.'
       end;
@@ -8319,7 +9160,8 @@ begin
       jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true,
         'former_status', v_batch.status, 'former_error', v_batch.error)
     -- all or nothing: one task, one transaction
-    else jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
+    when 'commit' then jsonb_build_object('import_id', v_batch.id, 'whole', v_batch.options ->> 'on_error' = 'abort')
+    else jsonb_build_object('import_id', v_batch.id)
   end;
   return new;
 end;
@@ -8342,7 +9184,7 @@ declare
 begin
   select b.* into v_batch from public.import_batches as b where b.id = new.batch_id;
   update public.import_batches as b
-  set status = case new.job_type when 'validate' then 'validating' when 'commit' then 'committing' else 'undoing' end::public.import_status
+  set status = case new.job_type when 'commit' then 'committing' when 'undo' then 'undoing' else 'validating' end::public.import_status
   where b.id = v_batch.id and not coalesce((new.params ->> 'dry_run')::boolean, false);
 
   if new.job_type = 'undo' then
@@ -8355,6 +9197,7 @@ begin
     perform private.enqueue_undo(new, v_batch);
     return null;
   end if;
+  perform private.drop_previews(v_batch);
 
   if new.job_type = 'validate' then
     perform private.compile_plan(v_batch);
@@ -8986,6 +9829,28 @@ revoke all on function "private"."unshare_session"(uuid, uuid) from public;
 
 grant execute on function "private"."unshare_session"(uuid, uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/updated_value.sql
+
+create or replace function private.updated_value (
+  p_field private.planned_field,
+  p_blank text,
+  p_value text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_blank = 'ignore' or p_field.not_null then format('coalesce(%s, t.%I)', p_value, p_field.column_name)
+    else p_value
+  end;
+$function$;
+
+revoke all on function "private"."updated_value"(private.planned_field, text, text) from public;
+
+grant execute on function "private"."updated_value"(private.planned_field, text, text) to "postgres";
+
 -- schemas/private/functions/valid_group_rows.sql
 
 create or replace function private.valid_group_rows (
@@ -9476,6 +10341,9 @@ create table "private"."import_plans" (
   "merge_sql"         text                     not null,
   "missing_sql"       text,
   "undo_sql"          text,
+  "exists_sql"        text                     not null,
+  "preview_sql"       text                     not null,
+  "image_sql"         text                     not null,
   "compiled_at"       timestamp with time zone not null default clock_timestamp(),
   constraint "import_plans_pkey" primary key (batch_id),
   constraint "import_plans_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade
@@ -9484,9 +10352,23 @@ create table "private"."import_plans" (
 alter table "private"."import_plans"
   add column "mode" public.import_mode not null;
 
-comment on table "private"."import_plans" is 'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began.';
+comment on table "private"."import_plans" is 'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began; exists_sql: whether there is any record; preview_sql: what would become of the rows of ranges; image_sql: records as they are.';
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_plans" to "postgres";
+
+-- schemas/private/tables/import_previews.sql
+
+create table "private"."import_previews" (
+  "batch_id" uuid  not null,
+  "counts"   jsonb not null,
+  "changes"  jsonb not null,
+  constraint "import_previews_batch_id_fkey" foreign key (batch_id) references private.import_plans(batch_id) on delete cascade,
+  constraint "import_previews_pkey" primary key (batch_id)
+);
+
+comment on table "private"."import_previews" is 'A preview in the making: the counts of the ranges that are done, and their first changes.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_previews" to "postgres";
 
 -- schemas/private/tables/import_reversals.sql
 
@@ -9671,6 +10553,7 @@ grant usage on type "private"."invoice_row" to "postgres";
 create type "private"."issue_origin" as enum (
   'ingest',
   'validate',
+  'dry_run',
   'commit',
   'undo'
 );
@@ -9740,6 +10623,29 @@ create type "private"."planned_field" as (
 );
 
 grant usage on type "private"."planned_field" to "postgres";
+
+-- schemas/private/types/range_fates.sql
+
+create type "private"."range_fates" as (
+  "total"     integer,
+  "failed"    integer,
+  "skipped"   integer[],
+  "refused"   private.refused_fate[],
+  "absent"    integer[],
+  "unchanged" integer
+);
+
+grant usage on type "private"."range_fates" to "postgres";
+
+-- schemas/private/types/range_preview.sql
+
+create type "private"."range_preview" as (
+  "there"   integer,
+  "written" integer,
+  "changes" jsonb
+);
+
+grant usage on type "private"."range_preview" to "postgres";
 
 -- schemas/private/types/record_state.sql
 
@@ -9908,6 +10814,25 @@ comment on function "public"."abandon_import_sessions"(uuid[]) is 'Gives up many
 revoke all on function "public"."abandon_import_sessions"(uuid[]) from public;
 
 grant execute on function "public"."abandon_import_sessions"(uuid[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/auto_cleanup_preview_cache.sql
+
+create or replace function public.auto_cleanup_preview_cache()
+  returns integer
+  language sql
+  set search_path to ''
+  AS $function$
+  with gone as (
+    delete from public.sync_preview_cache as c where c.expires_at <= now() returning c.id
+  )
+  select count(*)::integer from gone;
+$function$;
+
+comment on function "public"."auto_cleanup_preview_cache"() is 'Deletes previews that are past their hour; returns how many. Runs by schedule.';
+
+revoke all on function "public"."auto_cleanup_preview_cache"() from public;
+
+grant execute on function "public"."auto_cleanup_preview_cache"() to "postgres", "service_role";
 
 -- schemas/public/functions/auto_log_sync_activity_on_progress_change.sql
 
@@ -10151,6 +11076,53 @@ comment on function "public"."get_import"(uuid) is 'The document of an import: {
 revoke all on function "public"."get_import"(uuid) from public;
 
 grant execute on function "public"."get_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/get_import_preview.sql
+
+create or replace function public.get_import_preview (
+  import_id uuid
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch    public.import_batches := private.find_import(get_import_preview.import_id);
+  v_document jsonb;
+begin
+  if v_batch.status <> 'validated' then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import is in another state',
+      detail  = format('import %s is %s', v_batch.id, v_batch.status),
+      hint    = case v_batch.status
+        when 'receiving' then 'Wait until its file is staged.'
+        when 'staged' then 'Validate it.'
+        when 'validating' then 'Wait for the running job.'
+        else 'A preview is of an import that is validated and not yet committed.'
+      end;
+  end if;
+
+  select c.preview_data || jsonb_build_object('created_at', c.created_at, 'expires_at', c.expires_at) into v_document
+  from public.sync_preview_cache as c
+  where c.org_id = v_batch.org_id and c.sync_type = 'import' and c.cache_key like v_batch.id || ':%' and c.expires_at > now();
+  if not found then
+    raise exception using
+      errcode = 'PT404',
+      message = 'import has no preview',
+      detail  = format('import %s', v_batch.id),
+      hint    = 'It is kept for an hour, for whoever asked for it. Make another one (preview_import).';
+  end if;
+  return v_document;
+end;
+$function$;
+
+comment on function "public"."get_import_preview"(uuid) is 'The caller''s preview of a validated import: { kind: counts|full, counts: { insert, update, unchanged, delete, fail, skip }, changes, created_at, expires_at }. changes: of the first 50 rows that would change a record, [{ row_number, key, action: insert|update|delete, before, after }]. Errors: PT404, PT409 (state).';
+
+revoke all on function "public"."get_import_preview"(uuid) from public;
+
+grant execute on function "public"."get_import_preview"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/get_import_set.sql
 
@@ -10451,6 +11423,27 @@ comment on function "public"."pause_import"(uuid) is 'Stops the job of an import
 revoke all on function "public"."pause_import"(uuid) from public;
 
 grant execute on function "public"."pause_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/preview_import.sql
+
+create or replace function public.preview_import (
+  import_id       uuid,
+  "full"          boolean default false,
+  idempotency_key text    default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.start_import_job(case when preview_import.full then 'dry_run' else 'preview' end, preview_import.import_id,
+    '{}', preview_import.idempotency_key);
+$function$;
+
+comment on function "public"."preview_import"(uuid, boolean, text) is 'Tells what the commit of a validated import would do, in the background, with the caller''s rights: counts what there is; with full the rows are really applied and taken back, chunk by chunk, so that triggers and constraints speak too: what they refuse becomes a warning of its row. Validation without commit ends with such counts by itself. Returns the job; its result: { insert, update, unchanged, delete, fail, skip } rows. Errors: 42501, PT404, PT409 (state).';
+
+revoke all on function "public"."preview_import"(uuid, boolean, text) from public;
+
+grant execute on function "public"."preview_import"(uuid, boolean, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/resume_import.sql
 
@@ -11766,6 +12759,12 @@ create trigger _300_guard_status
   for each row
   when ((old.status IS DISTINCT FROM new.status))
   execute function private.tg_import_batches__guard_status();
+
+create trigger _500_drop_previews
+  after update of status on public.import_batches
+  for each row
+  when (((old.status = 'validated'::public.import_status) AND (new.status = ANY (ARRAY['staged'::public.import_status, 'cancelled'::public.import_status]))))
+  execute function private.tg_import_batches__drop_previews();
 
 create trigger _500_follow_session
   after update of status on public.import_batches
@@ -13308,6 +14307,7 @@ create table "public"."scheduled_jobs" (
   "cancel_requested_at" timestamp with time zone,
   "finished_at"         timestamp with time zone,
   constraint "scheduled_jobs_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade,
+  constraint "scheduled_jobs_idempotency_key_check" check (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   constraint "scheduled_jobs_job_type_fkey" foreign key (job_type) references private.job_types(job_type),
   constraint "scheduled_jobs_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
   constraint "scheduled_jobs_pkey" primary key (id),
@@ -13359,7 +14359,7 @@ create trigger _100_take_actor
 create trigger _200_resolve_import
   before insert on public.scheduled_jobs
   for each row
-  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text, 'undo'::text])))
+  when ((new.job_type = ANY (ARRAY['validate'::text, 'preview'::text, 'dry_run'::text, 'commit'::text, 'undo'::text])))
   execute function private.tg_scheduled_jobs__resolve_import();
 
 create trigger _300_guard_identity
@@ -13383,7 +14383,7 @@ create trigger _500_report_progress
 create trigger _600_start_import_job
   after insert on public.scheduled_jobs
   for each row
-  when ((new.job_type = ANY (ARRAY['validate'::text, 'commit'::text, 'undo'::text])))
+  when ((new.job_type = ANY (ARRAY['validate'::text, 'preview'::text, 'dry_run'::text, 'commit'::text, 'undo'::text])))
   execute function private.tg_scheduled_jobs__start_import_job();
 
 create trigger _800_release_queued
@@ -13787,6 +14787,70 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."sync_job_queue" from "service_role";
 
 grant select on table "public"."sync_job_queue" to "service_role";
+
+-- schemas/public/tables/sync_preview_cache.sql
+
+create table "public"."sync_preview_cache" (
+  "id"           uuid                     not null default gen_random_uuid(),
+  "org_id"       uuid                     not null,
+  "cache_key"    text                     not null,
+  "preview_data" jsonb                    not null,
+  "created_at"   timestamp with time zone not null default now(),
+  "expires_at"   timestamp with time zone not null default (now() + '01:00:00'::interval),
+  constraint "sync_preview_cache_expires_at_check" check ((expires_at > created_at)),
+  constraint "sync_preview_cache_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "sync_preview_cache_pkey" primary key (id)
+);
+
+alter table "public"."sync_preview_cache"
+  enable row level security;
+
+alter table "public"."sync_preview_cache"
+  add column "entity_type" public.sync_entity_type not null;
+
+alter table "public"."sync_preview_cache"
+  add column "sync_type" public.sync_type not null;
+
+alter table "public"."sync_preview_cache"
+  add constraint "sync_preview_cache_cache_key_key" unique (org_id, sync_type, cache_key);
+
+create index sync_preview_cache_expires_at_idx on public.sync_preview_cache using btree (expires_at);
+
+create policy "preview_cache_delete" on "public"."sync_preview_cache"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "preview_cache_insert" on "public"."sync_preview_cache"
+  for insert
+  to "authenticated"
+  with check (false);
+
+create policy "preview_cache_select" on "public"."sync_preview_cache"
+  for select
+  to "authenticated"
+  using (((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))) AND (cache_key ~~ ('%:'::text || ( select auth.uid() as uid)))));
+
+create policy "preview_cache_update" on "public"."sync_preview_cache"
+  for update
+  to "authenticated"
+  using (false);
+
+comment on column "public"."sync_preview_cache"."cache_key" is 'What it is a preview of, a colon, and whose it is: <import id>:<user id>, or :service.';
+
+comment on column "public"."sync_preview_cache"."preview_data" is '{ kind: counts|full, counts: { insert, update, unchanged, delete, fail, skip }, changes: [{ row_number, key, action, before, after }] }.';
+
+comment on table "public"."sync_preview_cache" is 'What a synchronization would do, for an hour. It shows records, so it is seen by whoever asked for it, with whose rights they were read.';
+
+revoke all on table "public"."sync_preview_cache" from "authenticated";
+
+grant select on table "public"."sync_preview_cache" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_preview_cache" to "postgres";
+
+revoke all on table "public"."sync_preview_cache" from "service_role";
+
+grant delete, select on table "public"."sync_preview_cache" to "service_role";
 
 -- schemas/public/tables/sync_progress.sql
 

@@ -1523,6 +1523,48 @@ export type Database = {
           },
         ]
       }
+      sync_preview_cache: {
+        Row: {
+          cache_key: string
+          created_at: string
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          expires_at: string
+          id: string
+          org_id: string
+          preview_data: NonNullable<Json>
+          sync_type: Database['public']['Enums']['sync_type']
+        }
+        ComputedFields: never
+        Insert: {
+          cache_key: string
+          created_at?: string
+          entity_type: Database['public']['Enums']['sync_entity_type']
+          expires_at?: string
+          id?: string
+          org_id: string
+          preview_data: NonNullable<Json>
+          sync_type: Database['public']['Enums']['sync_type']
+        }
+        Update: {
+          cache_key?: string
+          created_at?: string
+          entity_type?: Database['public']['Enums']['sync_entity_type']
+          expires_at?: string
+          id?: string
+          org_id?: string
+          preview_data?: NonNullable<Json>
+          sync_type?: Database['public']['Enums']['sync_type']
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_preview_cache_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
       sync_progress: {
         Row: {
           completed_at: string | null
@@ -1853,6 +1895,7 @@ export type Database = {
     }
     Functions: {
       abandon_import_sessions: { Args: { session_ids: string[] }; Returns: Json }
+      auto_cleanup_preview_cache: { Args: Record<PropertyKey, never>; Returns: number }
       cancel_import: { Args: { import_id: string }; Returns: Json }
       commit_import: { Args: { force?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       correct_import: {
@@ -1881,6 +1924,7 @@ export type Database = {
       delete_import_template: { Args: { template_id: string }; Returns: Json }
       find_similar_imports: { Args: { import_id: string }; Returns: Json }
       get_import: { Args: { import_id: string }; Returns: Json }
+      get_import_preview: { Args: { import_id: string }; Returns: Json }
       get_import_set: { Args: { set_id: string }; Returns: Json }
       get_import_template: { Args: { template_id: string }; Returns: Json }
       list_import_issues: {
@@ -1923,6 +1967,7 @@ export type Database = {
       }
       open_import_session: { Args: { session_id: string }; Returns: Json }
       pause_import: { Args: { import_id: string }; Returns: Json }
+      preview_import: { Args: { full?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       resume_import: { Args: { import_id: string }; Returns: Json }
       retry_import: { Args: { import_id: string }; Returns: Json }
       run_import_set: { Args: { commit?: boolean; force?: boolean; set_id: string }; Returns: Json }

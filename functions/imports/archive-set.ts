@@ -72,6 +72,7 @@ export async function receiveArchive(
   const imports: ImportDocument[] = []
   let current = ''
   let unpacked = 0
+  const spent = { bytes: 0 } // by workbooks
   try {
     await asIngest(connection, async (tx) => {
       for (const { entry, dataset } of files) {
@@ -88,7 +89,7 @@ export async function receiveArchive(
         if (isArchive(content))
           throw malformed('archive is within an archive', undefined, 'Pack the files themselves.')
         const format = formatOf(parameters, entry.name, { mediaType: undefined, charset: undefined })
-        const table = await openTable(content, format, limits)
+        const table = await openTable(content, format, { ...limits, spent })
         await stageFile(
           (work) => work(tx),
           (created as ImportDocument).id,

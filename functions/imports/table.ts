@@ -5,10 +5,14 @@ import { type FileFormat, type OpenFile, openFile } from './file.ts'
 import type { Limits } from './ingest.ts'
 import { looksLikeJson, openJson } from './json-records.ts'
 import { peek } from './peek.ts'
-import { openWorkbook } from './workbook.ts'
+import { openWorkbook, type WorkbookLimits } from './workbook.ts'
 
 /** Opens whatever holds a table: a workbook, JSON, or text of cells with separators. */
-export async function openTable(content: Content, format: FileFormat, limits: Limits): Promise<OpenFile> {
+export async function openTable(
+  content: Content,
+  format: FileFormat,
+  limits: Limits & WorkbookLimits,
+): Promise<OpenFile> {
   if ('entries' in content) {
     if (!isOfficeDocument(content.entries)) throw notATable('a zip archive')
     return openWorkbook(content.entries, format, limits)

@@ -12,6 +12,8 @@ import { readXml } from './xml.ts'
 export interface WorkbookLimits {
   max_workbook_bytes: number
   max_columns: number
+  /** What workbooks of the same request have unpacked so far. */
+  spent?: { bytes: number }
 }
 
 interface Sheet {
@@ -44,7 +46,7 @@ export async function openWorkbook(
   format: Pick<FileFormat, 'header' | 'sheet'>,
   limits: WorkbookLimits,
 ): Promise<OpenFile> {
-  const open = partsOf(entries, limits.max_workbook_bytes)
+  const open = partsOf(entries, limits.max_workbook_bytes, limits.spent)
   const workbook = await readWorkbook(open)
   const styles = await readStyles(open(workbook.styles))
   const texts = await readTexts(open(workbook.texts), limits)
@@ -83,17 +85,16 @@ export async function openWorkbook(
 }
 
 /** Opens parts of a workbook by their paths, as long as what they unpack to is within the limit together. */
-function partsOf(entries: ArchiveEntry[], limit: number) {
+function partsOf(entries: ArchiveEntry[], limit: number, spent = { bytes: 0 }) {
   const byPath = new Map(entries.map((entry) => [entry.name.toLowerCase(), entry]))
-  let unpacked = 0
   return (path: string | undefined): AsyncGenerator<Uint8Array> | undefined => {
     const entry = path === undefined ? undefined : byPath.get(path.toLowerCase())
     if (!entry) return undefined
-    unpacked += entry.size
-    if (unpacked > limit) {
+    spent.bytes += entry.size
+    if (spent.bytes > limit) {
       throw tooLarge(
         'workbook is too large for a request',
-        `the sheet and its texts unpack to ${unpacked} bytes, the limit is ${limit}`,
+        `sheets and their texts unpack to ${spent.bytes} bytes, the limit is ${limit}`,
         'Save the sheet as "CSV UTF-8" and send that, or have the limit imports.max_workbook_bytes raised.',
       )
     }

@@ -49,6 +49,7 @@ create table public.scheduled_jobs (
   cancel_requested_at timestamptz,
   finished_at         timestamptz,
 
+  constraint scheduled_jobs_idempotency_key_check check (length(idempotency_key) between 1 and 255),
   constraint scheduled_jobs_run_as_check check ((run_as = 'user') = (actor is not null)),
   constraint scheduled_jobs_finished_at_check check (
     (finished_at is not null) = (status in ('completed', 'failed', 'cancelled'))

@@ -236,10 +236,9 @@ as $$
   );
 $$;
 
--- An import with all that it corrects, and all that corrects these: the rows of the first file, how many of all that were
--- sent are applied, and how many of the first file's failed rows no correction has mended. Null where it is alone.
-create function private.import_chain(p_batch public.import_batches)
-returns jsonb
+-- An import with all that it corrects and all that corrects these, from the first one on.
+create function private.import_chain_ids(p_batch public.import_batches)
+returns table (id uuid, is_root boolean)
 language sql stable
 security invoker
 set search_path = ''
@@ -253,12 +252,32 @@ as $$
     (select u.id, true as is_root from upwards as u order by u.steps desc limit 1)
     union all
     select b.id, false from chain as c join public.import_batches as b on b.corrects = c.id
-  ),
-  parts as (
+  )
+  select c.id, c.is_root from chain as c;
+$$;
+
+create function private.chain_length(p_batch public.import_batches)
+returns integer
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select count(*)::integer from private.import_chain_ids(p_batch);
+$$;
+
+-- Of such a chain: the rows of the first file, how many of all that were sent are applied, and how many of the
+-- first file's failed rows no correction has mended. Null where it is alone.
+create function private.import_chain(p_batch public.import_batches)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  with parts as (
     select
       c.is_root, b.row_count, coalesce(b.invalid_count, 0) + coalesce(o.refused, 0) as failed,
       case when b.status = 'undone' then 0 else coalesce(o.applied, 0) end as applied
-    from chain as c
+    from private.import_chain_ids(p_batch) as c
     join public.import_batches as b on b.id = c.id
     cross join lateral (
       select

@@ -527,12 +527,12 @@ declare
 begin
   select
     coalesce(string_agg(format(', %s as _%s', f.value, f.number), '' order by f.number), ''),
-    coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null))[1] as _%1$s', f.number), '' order by f.number), ''),
+    coalesce(string_agg(format(', (array_agg(k._%1$s order by k._row) filter (where k._%1$s is not null and not k._skipped))[1] as _%1$s', f.number), '' order by f.number), ''),
     coalesce(string_agg(
       format(' union all select %1$L, ''group_failed'', %2$L || left(g._%3$s, 100), k._%3$s where k._%3$s <> g._%3$s',
         f.name, format('the rows of this %s disagree; the first says ', p_group_field), f.number)
       || case when f.is_required then format(
-        ' union all select %1$L, ''required'', ''a value is required'', null where g._%2$s is null and k._row = g._first', f.name, f.number)
+        ' union all select %1$L, ''required'', ''a value is required'', null where g._%2$s is null and k._row = g._lead', f.name, f.number)
         else '' end, '' order by f.number), '')
   into v_values, v_firsts, v_conflicts
   from unnest(v_same) as f;
@@ -545,12 +545,15 @@ with texts as (
   offset 0
 ),
 k as materialized (
-  select t.*, %s as _key
+  select t.*, %s as _key, exists (
+      select from private.import_issues as i
+      where i.staged_on = $1 and i.batch_id = $2 and i.row_number = t._row and i.code = 'duplicate_in_file' and i.severity = 'warning'
+    ) as _skipped
   from texts as t
   where $4 = 1 or (hash_record_extended(row(t._text), 0) & 2147483647) %% $4 = $3
 ),
 g as materialized (
-  select k._key, min(k._row) as _first, array_agg(k._row order by k._row) as _rows%s
+  select k._key, min(k._row) as _first, min(k._row) filter (where not k._skipped) as _lead, array_agg(k._row order by k._row) as _rows%s
   from k
   where k._key is not null
   group by k._key
@@ -571,7 +574,7 @@ conflicts as materialized (
   from k
   join g on g._key = k._key
   cross join lateral (select null::text, null::text, null::text, null::text where false%s) as c (_field, _code, _message, _value)
-  where not exists (select from faulty as f where f.row_number = k._row)
+  where not k._skipped and not exists (select from faulty as f where f.row_number = k._row)
 ),
 failing as (
   select n._row, g._key, min(f._row) as _cause

@@ -269,8 +269,9 @@ begin
   return array[
     format('delete from %s as l where l.%I = any ($1) and (%s) not in (select %s from (%s) as s)',
       v_lines, v_parent, v_keys[1], v_keys[2], v_source),
-    format('merge into %s as l using (%s) as s on %s when matched then update set %s when not matched then insert (%s) values (%s)',
-      v_lines, v_source, v_key, v_set, v_names, v_values)
+    -- A line with the id of one that was another record's since is refused by the table, not taken from there.
+    format('merge into %s as l using (%s) as s on %s and l.%I = s.%I when matched then update set %s when not matched then insert (%s) values (%s)',
+      v_lines, v_source, v_key, v_parent, v_parent, v_set, v_names, v_values)
   ];
 end;
 $$;

@@ -174,6 +174,7 @@ security invoker
 set search_path = ''
 as $$
 declare
+  c_most  constant integer := 100;
   v_batch public.import_batches := private.find_import(p_import_id);
 begin
   perform private.require_import_right(v_batch);
@@ -189,6 +190,15 @@ begin
       end;
   end if;
   perform private.require_rows(v_batch);
+
+  -- Whoever reads one of them reads the counts of all.
+  if private.chain_length(v_batch) > c_most then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import has been corrected too often',
+      detail  = format('%s imports', c_most),
+      hint    = 'Send what is left as a new import.';
+  end if;
   return v_batch;
 end;
 $$;
@@ -526,7 +536,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  perform pg_advisory_xact_lock(hashtextextended('imports.file:' || p_batch.org_id || ':' || p_content_hash, 0));
+  -- One lock for all files of a person: an archive stages several in one transaction, in its own order.
+  perform pg_advisory_xact_lock(hashtextextended(concat_ws(':', 'imports.files', p_batch.org_id, p_batch.initiated_by), 0));
   return (
     with recursive corrected (id) as (
       select p_batch.corrects

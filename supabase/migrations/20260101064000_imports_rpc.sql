@@ -434,12 +434,22 @@ begin
       where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and n > p_after_row
       order by n limit p_page_size
     );
-  elsif p_status in ('inserted', 'updated', 'deleted', 'skipped', 'unchanged') then
+  elsif p_status = 'skipped' then
+    v_numbers := array(
+      select i.row_number
+      from private.import_issues as i
+      where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number > p_after_row
+        and (i.code = 'duplicate_in_file' or i.severity = 'error')
+      group by i.row_number
+      having not bool_or(i.severity = 'error')
+      order by i.row_number limit p_page_size
+    );
+  elsif p_status in ('inserted', 'updated', 'deleted', 'unchanged') then
     for v_chunk in
       select o.* from private.import_outcomes as o
       where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and (o.to_row > p_after_row or v_has_groups)
         and case p_status when 'inserted' then o.inserted_count when 'updated' then o.updated_count
-          when 'deleted' then o.deleted_count when 'skipped' then cardinality(o.skipped_rows) else o.unchanged_count end > 0
+          when 'deleted' then o.deleted_count else o.unchanged_count end > 0
       order by o.from_row
     loop
       v_numbers := v_numbers || array(
@@ -449,8 +459,6 @@ begin
             select n from private.import_reversals as v cross join lateral unnest(v.row_numbers) as n
             where v.staged_on = v_batch.staged_on and v.batch_id = v_batch.id and v.from_row = v_chunk.from_row
           )
-        union all
-        select s from unnest(v_chunk.skipped_rows) as s where p_status = 'skipped' and s > p_after_row
         union all
         select u.row_number from (
           select c.row_number from private.chunk_rows(v_batch.staged_on, v_batch.id, v_chunk.from_row, v_chunk.to_row) as c
@@ -480,7 +488,8 @@ begin
       where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number > p_after_row
         and not exists (
           select from private.import_issues as i
-          where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number and i.severity = 'error'
+          where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number = r.row_number
+            and (i.severity = 'error' or i.code = 'duplicate_in_file')
         )
         and not exists (
           select from private.import_outcomes as o
@@ -522,9 +531,9 @@ begin
     r.line_number,
     case
       when w.has_error then 'failed'
+      when w.is_duplicate then 'skipped'
       when u.row_number is not null then 'undone'
-      when o.from_row is not null then coalesce(
-        a.action::text, case when r.row_number = any (o.skipped_rows) then 'skipped' else 'unchanged' end)
+      when o.from_row is not null then coalesce(a.action::text, 'unchanged')
       when v_batch.validated_at is not null then 'validated'
       else 'pending'
     end,
@@ -543,6 +552,7 @@ begin
   left join lateral (
     select
       bool_or(i.severity = 'error') as has_error,
+      bool_or(i.code = 'duplicate_in_file') as is_duplicate,
       jsonb_agg(jsonb_build_object('field', i.field, 'severity', i.severity, 'code', i.code, 'message', i.message, 'value', i.value)
         order by i.id) as issues
     from private.import_issues as i

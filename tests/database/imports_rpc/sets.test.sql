@@ -259,7 +259,7 @@ select pg_temp.stage('t_customers', 'customers', 't', p_rows => '[["t1", "one"]]
 select public.run_import_set(tests.kept('t'), commit => false);
 select tests.run_jobs();
 select is(pg_temp.state('t_customers') || ', ' || pg_temp.state('t_contacts') || ', ' || (public.get_import_set(tests.kept('t')) ->> 'status'),
-  'validated validate completed duplicates_1, validating validate queued waiting, open', 'without commit, it stops for review');
+  'validated validate completed preview, validating validate queued waiting, open', 'without commit, it stops for review');
 select public.cancel_import(tests.kept('t_customers'));
 select is(pg_temp.state('t_contacts') || ', ' || (public.get_import_set(tests.kept('t')) ->> 'status'),
   'validating validate paused waiting prerequisite_failed, failed', 'one that is cancelled holds those that refer to it');
@@ -268,7 +268,7 @@ select tests.act_as_role('postgres');
 update public.import_batches set created_at = created_at + interval '1 second' where id = tests.kept('t_again');
 select tests.act_as('max');
 select tests.run_import(tests.kept('t_again'));
-select is(pg_temp.state('t_contacts'), 'validated validate completed duplicates_1', 'until the same is sent again into the set');
+select is(pg_temp.state('t_contacts'), 'validated validate completed preview', 'until the same is sent again into the set');
 
 -- Circles of datasets
 select tests.keep('u', (public.create_import_set() ->> 'id')::uuid);
