@@ -44,16 +44,21 @@ export function importsApp() {
     const lastEventId = c.req.valid('header')['last-event-id']
     return importEvents(c.env.db, c.req.valid('param').id, lastEventId)
   })
-  for (const [route, rpc] of [
-    [routes.validate, 'validate_import'],
-    [routes.commit, 'commit_import'],
-  ] as const) {
-    app.openapi(route, async (c) => {
-      const { wait, force } = c.req.valid('query')
-      const idempotency_key = c.req.valid('header')['idempotency-key']
-      return start(c.env.db, c.req.valid('param').id, wait, rpc, { force, idempotency_key })
-    })
-  }
+  app.openapi(routes.validate, async (c) => {
+    const { wait, force } = c.req.valid('query')
+    const idempotency_key = c.req.valid('header')['idempotency-key']
+    return start(c.env.db, c.req.valid('param').id, wait, 'validate_import', { force, idempotency_key })
+  })
+  app.openapi(routes.commit, async (c) => {
+    const { wait, force, dry_run } = c.req.valid('query')
+    const { id } = c.req.valid('param')
+    const idempotency_key = c.req.valid('header')['idempotency-key']
+    if (!dry_run) return start(c.env.db, id, wait, 'commit_import', { force, idempotency_key })
+    return start(c.env.db, id, wait, 'preview_import', { full: dry_run === 'full', idempotency_key })
+  })
+  app.openapi(routes.preview, async (c) =>
+    json(await c.env.db('get_import_preview', { import_id: c.req.valid('param').id })),
+  )
   app.openapi(routes.pause, async (c) => start(c.env.db, c.req.valid('param').id, 0, 'pause_import'))
   for (const [route, rpc] of [
     [routes.resume, 'resume_import'],

@@ -152,6 +152,38 @@ export const importSchema = z
   })
   .openapi('Import')
 
+/** What a commit would do, as `get_import_preview` describes it. */
+export const previewSchema = z
+  .looseObject({
+    kind: z
+      .enum(['counts', 'full'])
+      .openapi({ description: 'full: the rows were really applied, and taken back' }),
+    counts: z
+      .looseObject({
+        insert: z.number(),
+        update: z.number(),
+        unchanged: z.number(),
+        delete: z.number(),
+        fail: z.number(),
+        skip: z.number(),
+      })
+      .openapi({ description: 'Rows by what would become of them' }),
+    changes: z
+      .array(
+        z.looseObject({
+          row_number: z.number(),
+          key: z.string().nullable(),
+          action: z.enum(['insert', 'update', 'delete']),
+          before: z.record(z.string(), z.unknown()).nullable(),
+          after: z.record(z.string(), z.unknown()).nullable(),
+        }),
+      )
+      .openapi({ description: 'The first 50 rows that would change a record, with that before and after' }),
+    created_at: time,
+    expires_at: time,
+  })
+  .openapi('Preview')
+
 export const importListSchema = z
   .looseObject({
     imports: z.array(importSchema),

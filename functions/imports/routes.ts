@@ -6,11 +6,13 @@ import {
   importSchema,
   issueListSchema,
   jobSchema,
+  previewSchema,
   rowListSchema,
   setSchema,
 } from './documents.ts'
 import {
   changeSchema,
+  commitSchema,
   correctionsSchema,
   idempotencySchema,
   idSchema,
@@ -142,25 +144,48 @@ export const change = createRoute({
   },
 })
 
+const tooMuch = {
+  413: answer(errorSchema, 'Too many rows for `on_error=abort`'),
+  422: answer(errorSchema, 'A field that is required has no column'),
+}
 const started = {
   200: answer(importSchema, 'With wait: the import, when the work was done in time'),
   202: answer(z.union([jobSchema, importSchema]), 'The job; with wait, the import as it is'),
 }
 
-export const validate = start('validate', 'validateImport', 'Judge every row')
-export const commit = start('commit', 'commitImport', 'Apply the valid rows')
+export const validate = createRoute({
+  method: 'post',
+  path: '/imports/{id}/validate',
+  operationId: 'validateImport',
+  summary: 'Judge every row',
+  description: 'Then what the commit would do is counted: see the preview.',
+  security,
+  request: { params: idSchema, query: startSchema, headers: idempotencySchema },
+  responses: { ...refusals, ...started, ...tooMuch },
+})
 
-function start<Action extends string>(action: Action, operationId: string, summary: string) {
-  return createRoute({
-    method: 'post',
-    path: `/imports/{id}/${action}` as const,
-    operationId,
-    summary,
-    security,
-    request: { params: idSchema, query: startSchema, headers: idempotencySchema },
-    responses: { ...refusals, ...started },
-  })
-}
+export const commit = createRoute({
+  method: 'post',
+  path: '/imports/{id}/commit',
+  operationId: 'commitImport',
+  summary: 'Apply the valid rows, or find out what that would do',
+  security,
+  ...example('/imports/$ID/commit?wait=30', '-X POST'),
+  request: { params: idSchema, query: commitSchema, headers: idempotencySchema },
+  responses: { ...refusals, ...started },
+})
+
+export const preview = createRoute({
+  method: 'get',
+  path: '/imports/{id}/preview',
+  operationId: 'getImportPreview',
+  summary: 'What the commit of a validated import would do',
+  description:
+    'Kept for an hour, for whoever asked for it: the validation ends with one, and `commit` with `dry_run` makes another.',
+  security,
+  request: { params: idSchema },
+  responses: { ...refusals, 200: answer(previewSchema, 'The preview') },
+})
 
 export const undo = createRoute({
   method: 'post',

@@ -166,6 +166,12 @@ export const lastEventSchema = z.object({
   'last-event-id': z.string().optional().openapi({ description: 'The id of the last event that came' }),
 })
 export const startSchema = z.object({ wait: waitSchema, force: forceSchema })
+export const commitSchema = startSchema.extend({
+  dry_run: z.enum(['counts', 'full']).optional().openapi({
+    description:
+      'Find out what it would do, and apply nothing. counts: from what is there; full: the rows are really applied and taken back, so that triggers and constraints speak',
+  }),
+})
 export const undoSchema = z.object({
   wait: waitSchema,
   dry_run: flag.optional().openapi({

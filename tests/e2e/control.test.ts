@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { z } from 'zod'
+import { previewSchema } from '../../functions/imports/documents.ts'
 import { connect, type Person, signUp } from '../support/client.ts'
 import { csv, request } from '../support/http.ts'
 import { getImport, settled, until } from '../support/imports.ts'
@@ -106,6 +108,8 @@ describe('an import that runs', () => {
       body: { status: 'undone', undo: { reversed: counts.inserted, kept: {} } },
     })
     expect(await storedRows('B')).toBe(0)
+    const again = await request(ann, 'POST', `/${id}/undo`)
+    expect(again).toMatchObject({ status: 409, body: { message: 'nothing is left to undo' } })
   })
 })
 
@@ -128,6 +132,54 @@ describe('an import that failed', () => {
     })
     expect(await storedRows('C')).toBe(rowCount)
     await expectTrueFates(sql, id, { isWhole: false })
+  })
+})
+
+describe('a preview', () => {
+  it('tells what the commit would do, counted or tried, and changes nothing', async () => {
+    await dropTrigger(sql, target).catch(() => {})
+    await upload(targetRows(200, 'E'), '&review=false&wait=30')
+    // Of 200 there, 100 stay, 100 get another name; 100 are new, of which the table will refuse one.
+    const rows = [...targetRows(100, 'E'), ...[...targetRows(300, 'E', 'Other')].slice(100)]
+    const id = await upload(rows)
+    expect((await request(ann, 'GET', `/${id}/preview`)).status).toBe(409)
+    const validated = await request(ann, 'POST', `/${id}/validate?wait=30`)
+    expect(validated).toMatchObject({ status: 200, body: { status: 'validated' } })
+    const counts = { insert: 100, update: 100, unchanged: 100, delete: 0, fail: 0, skip: 0 }
+    expect(await request(ann, 'GET', `/${id}/preview`)).toMatchObject({
+      status: 200,
+      body: { kind: 'counts', counts },
+    })
+
+    const refusal =
+      "if new.code = 'E300' then raise exception using errcode = '23514', message = 'not that one'; end if;"
+    await addTrigger(sql, target, 'insert', refusal)
+    const started = await request(ann, 'POST', `/${id}/commit?dry_run=counts`)
+    expect(started).toMatchObject({ status: 202, body: { job_type: 'preview', import_id: id } })
+    await until('it has counted', 30, async () => {
+      const { job } = (await request(ann, 'GET', `/${id}`)).body
+      return job?.status === 'completed'
+    })
+    const tried = await request(ann, 'POST', `/${id}/commit?dry_run=full&wait=30`)
+    const found = { ...counts, insert: 99, fail: 1 }
+    expect(tried).toMatchObject({ status: 200, body: { status: 'validated', job: { result: found } } })
+    const preview = await request(ann, 'GET', `/${id}/preview`)
+    expect(preview.body).toMatchObject({ kind: 'full', counts: found })
+    expect(previewSchema.safeParse(preview.body).error).toBeUndefined()
+    const { changes } = preview.body as unknown as z.infer<typeof previewSchema>
+    expect(changes).toHaveLength(50)
+    expect(changes[0]).toMatchObject({
+      row_number: 101,
+      key: 'E101',
+      action: 'update',
+      before: { name: 'Part 101' },
+      after: { name: 'Other 101' },
+    })
+    expect(await storedRows('E')).toBe(200)
+
+    const done = await request(ann, 'POST', `/${id}/commit?wait=30`)
+    expect(done.body.counts).toMatchObject({ inserted: 99, updated: 100, unchanged: 100, failed: 1 })
+    await dropTrigger(sql, target)
   })
 })
 
@@ -169,7 +221,6 @@ describe('an undo', () => {
     const undone = (await request(ann, 'GET', `/${id}/rows?status=undone&limit=1000`))
       .body as unknown as object[]
     expect(undone).toHaveLength(297)
-    expect(await request(ann, 'POST', `/${id}/undo`)).toMatchObject({ status: 409, body: { code: 'PT409' } })
   })
 
   async function namesOf(name: string): Promise<number> {
