@@ -1266,8 +1266,10 @@ begin
   select jsonb_agg(to_jsonb(c)), array_agg(c.record_id)
   into v_changes, v_ids
   from (
-    select u.row_number, u.record_id, u.image as before
-    from unnest(p_all.row_numbers, p_all.record_ids, p_all.row_hashes, p_all.images) as u (row_number, record_id, row_hash, image)
+    select u.row_number, case u.action when 'inserted' then 'insert' when 'updated' then 'update' else 'delete' end as action,
+      u.record_id, u.image as before
+    from unnest(p_all.row_numbers, p_all.actions, p_all.record_ids, p_all.row_hashes, p_all.images)
+      as u (row_number, action, record_id, row_hash, image)
     where u.row_hash is not null or u.image is not null -- of a record with lines: one of its rows
     order by u.row_number
     limit p_most
@@ -2322,11 +2324,11 @@ create or replace function private.compile_references (
   stable
   set search_path to ''
   AS $function$
-  select coalesce(format('refs as materialized (select %s), ', string_agg(format(
+  select coalesce('refs as materialized (select ' || string_agg(format(
     '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where x.%4$I = %5$s and x.%1$I = any (array(select distinct %6$s from %7$s))) as _%8$s',
     f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target', f.reference ->> 'org_column', p_organization,
     case f.class when 'text' then f.value else format('case when pg_input_is_valid(%1$s, %2$L) then (%1$s)::%3$s end', f.value, f.type, f.type) end,
-    p_rows, f.number), ', ' order by f.number)), '')
+    p_rows, f.number), ', ' order by f.number) || '), ', '')
   from unnest(p_fields) as f
   where f.reference is not null;
 $function$;
@@ -5942,9 +5944,12 @@ begin
   end if;
 
   if v_rows <> '{}' then
-    execute format('select jsonb_agg(to_jsonb(p) - ''{is_there,acts}''::text[]) from (%s) as p', p_plan.preview_sql)
+    execute format(
+      'select jsonb_agg(to_jsonb(p) || jsonb_build_object(''action'', case when p.is_there then $5 else ''insert'' end)) from (%s) as p',
+      p_plan.preview_sql)
     into v_preview.changes
-    using p_plan.batch_id, array(select n - 1 from unnest(v_rows) as n), v_rows, p_plan.org_id;
+    using p_plan.batch_id, array(select n - 1 from unnest(v_rows) as n), v_rows, p_plan.org_id,
+      case p_plan.mode when 'delete' then 'delete' else 'update' end;
   end if;
   return v_preview;
 end;
@@ -8206,7 +8211,7 @@ begin
       jsonb_build_object(
         'row_number', c -> 'row_number',
         'key', v_keys -> (c ->> 'row_number'),
-        'action', case when c ->> 'before' is null then 'insert' when c ->> 'after' is null then 'delete' else 'update' end,
+        'action', c -> 'action',
         'before', private.shown_image(c -> 'before', p_plan.group_sql is not null),
         'after', private.shown_image(c -> 'after', p_plan.group_sql is not null)
       )

@@ -96,11 +96,11 @@ language sql stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(format('refs as materialized (select %s), ', string_agg(format(
+  select coalesce('refs as materialized (select ' || string_agg(format(
     '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where x.%4$I = %5$s and x.%1$I = any (array(select distinct %6$s from %7$s))) as _%8$s',
     f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target', f.reference ->> 'org_column', p_organization,
     case f.class when 'text' then f.value else format('case when pg_input_is_valid(%1$s, %2$L) then (%1$s)::%3$s end', f.value, f.type, f.type) end,
-    p_rows, f.number), ', ' order by f.number)), '')
+    p_rows, f.number), ', ' order by f.number) || '), ', '')
   from unnest(p_fields) as f
   where f.reference is not null;
 $$;

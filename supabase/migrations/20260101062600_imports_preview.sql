@@ -42,7 +42,7 @@ comment on table private.import_previews is 'A preview in the making: the counts
 create type private.range_preview as (
   there   integer, -- that have a record
   written integer, -- of these: that would write to it
-  changes jsonb    -- of the first rows: [{ row_number, before, after }]
+  changes jsonb    -- of the first rows: [{ row_number, action, before, after }]
 );
 
 -- Compiling ---------------------------------------------------------------------------------------
@@ -171,9 +171,12 @@ begin
   end if;
 
   if v_rows <> '{}' then
-    execute format('select jsonb_agg(to_jsonb(p) - ''{is_there,acts}''::text[]) from (%s) as p', p_plan.preview_sql)
+    execute format(
+      'select jsonb_agg(to_jsonb(p) || jsonb_build_object(''action'', case when p.is_there then $5 else ''insert'' end)) from (%s) as p',
+      p_plan.preview_sql)
     into v_preview.changes
-    using p_plan.batch_id, array(select n - 1 from unnest(v_rows) as n), v_rows, p_plan.org_id;
+    using p_plan.batch_id, array(select n - 1 from unnest(v_rows) as n), v_rows, p_plan.org_id,
+      case p_plan.mode when 'delete' then 'delete' else 'update' end;
   end if;
   return v_preview;
 end;
@@ -304,7 +307,7 @@ begin
       jsonb_build_object(
         'row_number', c -> 'row_number',
         'key', v_keys -> (c ->> 'row_number'),
-        'action', case when c ->> 'before' is null then 'insert' when c ->> 'after' is null then 'delete' else 'update' end,
+        'action', c -> 'action',
         'before', private.shown_image(c -> 'before', p_plan.group_sql is not null),
         'after', private.shown_image(c -> 'after', p_plan.group_sql is not null)
       )
@@ -428,7 +431,7 @@ begin
 end;
 $$;
 
--- The first p_most records that a merge changed, before and after it: [{ row_number, before, after }].
+-- The first p_most records that a merge changed, before and after it: [{ row_number, action, before, after }].
 -- Within its transaction, with the same rights.
 create function private.changed_records(
   p_run_as public.job_run_as, p_plan private.import_plans, p_all private.applied_piece, p_most integer
@@ -446,8 +449,10 @@ begin
   select jsonb_agg(to_jsonb(c)), array_agg(c.record_id)
   into v_changes, v_ids
   from (
-    select u.row_number, u.record_id, u.image as before
-    from unnest(p_all.row_numbers, p_all.record_ids, p_all.row_hashes, p_all.images) as u (row_number, record_id, row_hash, image)
+    select u.row_number, case u.action when 'inserted' then 'insert' when 'updated' then 'update' else 'delete' end as action,
+      u.record_id, u.image as before
+    from unnest(p_all.row_numbers, p_all.actions, p_all.record_ids, p_all.row_hashes, p_all.images)
+      as u (row_number, action, record_id, row_hash, image)
     where u.row_hash is not null or u.image is not null -- of a record with lines: one of its rows
     order by u.row_number
     limit p_most

@@ -1,6 +1,6 @@
 -- Records with lines: several rows of a file make one record, written by the dataset's own function.
 begin;
-select plan(46);
+select plan(48);
 select tests.set_up_actors();
 
 create table public.bills (
@@ -241,6 +241,15 @@ select results_eq($$ select * from pg_temp.fates(tests.kept('last')) $$,
     (5, 'inserted', null) $$, 'lines are passed over one by one');
 select is(tests.counts(tests.kept('last')), '{"rows": 5, "valid": 3, "failed": 1, "skipped": 2, "inserted": 2}', 'and the counts agree');
 select results_eq($$ select b.lines from pg_temp.bills() as b where b.number = 'E1' $$, array['1:1*new 2:1*two'], 'the last is kept');
+
+-- What is passed over says nothing about its record.
+select tests.keep('passed', tests.stage_import('bills', '{number,customer,line,article,quantity}', '[
+  ["U1", "C1", "1", "old", "1"], ["U1", null, "1", "new", "1"], ["U1", null, "2", "two", "1"],
+  ["U2", "C1", "1", "old", "1"], ["U2", "C2", "1", "new", "1"]]', null, null, '{"duplicates": "keep_last"}'));
+select is(tests.run_import(tests.kept('passed')), 'completed', 'records whose values stand in rows that are passed over');
+select results_eq($$ select * from pg_temp.fates(tests.kept('passed')) $$,
+  $$ values (1, 'failed', 'duplicate_in_file'), (2, 'failed', 'required'), (3, 'failed', 'group_failed'),
+    (4, 'skipped', 'duplicate_in_file'), (5, 'inserted', null) $$, 'they are missed at validation, and do not disagree');
 
 -- All or nothing.
 select tests.keep('abort', tests.stage_import('bills', '{number,customer,line,article,quantity}', '[

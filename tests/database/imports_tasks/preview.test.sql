@@ -177,7 +177,7 @@ select is(pg_temp.counts(tests.kept('none')), null, 'comes to nothing');
 -- Only where somebody is to look at it.
 select tests.keep('straight', tests.stage_import('tools', '{no,name}', '[["S1", "s"]]'));
 select public.validate_import(tests.kept('straight'), true);
-select is(tests.run_jobs(), 4, 'prepare, validate, look for duplicates, commit: no preview is made on the way to a commit');
+select is(tests.run_jobs(), 4, 'statistics, rows, duplicates, commit: no preview is made on the way to a commit');
 select tests.keep('abort', tests.stage_import('tools', '{no,size}', '[["S2", "x"]]', null, null, '{"on_error": "abort"}'));
 select is(tests.run_import(tests.kept('abort'), false), 'failed', 'nor of what is to be applied as a whole and cannot be');
 select is(public.get_import(tests.kept('abort')) #>> '{job,phase}', 'duplicates_1', 'as it ends before that');

@@ -1,6 +1,6 @@
 -- Undo: what an import did is taken back, and what came later is kept.
 begin;
-select plan(73);
+select plan(77);
 select tests.set_up_actors();
 
 create function pg_temp.fates(p_id uuid)
@@ -211,6 +211,20 @@ select results_eq($$ select * from pg_temp.orders() $$, $$ values ('O1', 'first'
 select is(pg_temp.undo(tests.kept('o')), '{"status": "completed", "result": {"changed": 1, "reversed": 1}}',
   'the first import is undone too: a record that returned with its id is what that import left');
 select results_eq($$ select * from pg_temp.orders() $$, $$ values ('O2', null::text, '1:8') $$, 'and its orders are gone');
+
+-- A line that is another record's by now stays there.
+select tests.keep('lx', tests.stage_import('orders', '{order_number,line_number,customer,ordered_on,product,quantity,unit_price,currency}',
+  '[["LX", "1", "C1", "2026-01-02", "P1", "5", "9.5", "EUR"], ["LY", "1", "C1", "2026-01-02", "P1", "1", "1", "EUR"]]'));
+select is(tests.run_import(tests.kept('lx')), 'completed', 'two orders are imported');
+select tests.keep('line', (select l.id from public.order_lines as l join public.orders as o on o.id = l.order_id where o.order_number = 'LX'));
+select tests.keep('ld', tests.stage_import('orders', '{order_number}', '[["LX"]]', 'delete'));
+select is(tests.run_import(tests.kept('ld')), 'completed', 'one is deleted');
+select tests.act_as_role('postgres');
+insert into public.order_lines (id, org_id, order_id, line_number, product_id, quantity, unit_price)
+select tests.kept('line'), o.org_id, o.id, 7, (select p.id from public.products as p where p.sku = 'P2'), 1, 1 from public.orders as o where o.order_number = 'LY';
+select tests.act_as('ann');
+select is(pg_temp.undo(tests.kept('ld')), '{"status": "completed", "result": {"refused": 1, "reversed": 0}}', 'and cannot return with a line that is taken');
+select is((select l.line_number from public.order_lines as l where l.id = tests.kept('line')), 7, 'which stays as it is');
 
 -- The service key.
 select tests.act_as_role('service_role');

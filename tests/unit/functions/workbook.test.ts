@@ -220,6 +220,15 @@ describe('workbooks', () => {
     })
   })
 
+  it('are bounded together where a request has several', async () => {
+    const file = workbook({ sheets: [['S', header.padEnd(600_000)]] })
+    const spent = { bytes: 0 }
+    const limit = { max_workbook_bytes: 1_000_000, spent }
+    await readTable(file, {}, limit)
+    expect(spent.bytes).toBeGreaterThan(600_000)
+    expect((await refusalOf(file, {}, limit)).status).toBe(413)
+  })
+
   it('are bounded where the directory lies', async () => {
     const part = {
       name: 'xl/worksheets/sheet1.xml',
