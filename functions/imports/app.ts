@@ -86,8 +86,8 @@ export function importsApp() {
     return json(await c.env.db('list_import_issues', { import_id: id, ...filter }))
   })
   app.openapi(routes.failedCsv, async (c) => {
-    const { id, columns } = await getImport(c.env.db, c.req.valid('param').id)
-    return new Response(await failedRowsFile(c.env.db, id, columns ?? []), {
+    const { id, columns, added_columns } = await getImport(c.env.db, c.req.valid('param').id)
+    return new Response(await failedRowsFile(c.env.db, id, columns ?? [], added_columns), {
       headers: {
         'Content-Type': 'text/csv; charset=utf-8',
         'Content-Disposition': `attachment; filename="failed-${id}.csv"`,

@@ -6,6 +6,7 @@ export interface ImportDocument extends Record<string, unknown> {
   id: string
   status: string
   columns: string[] | null
+  added_columns: string[]
   duplicate_of: string | null
   job: { status: string } | null
   replayed?: boolean

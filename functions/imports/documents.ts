@@ -139,6 +139,9 @@ export const importSchema = z
       .openapi({ description: 'The imports that must be completed before it is validated' }),
     corrects: orNull(z.uuid(), 'The import whose failed rows it brings in again'),
     corrected_by: z.array(z.uuid()),
+    added_columns: z
+      .array(z.string())
+      .openapi({ description: "What failed.csv adds: the row's number, its line and why it failed" }),
     chain: orNull(
       z.looseObject({ rows: z.number(), applied: z.number(), failed: z.number() }),
       'With all that it corrects and that corrects it, where there is any',

@@ -8,14 +8,16 @@ interface FailedRow {
 }
 
 const pageSize = 1000
-/** What the file adds. One that came back has them already. */
-const added = ['_row', '_line', '_reason']
 
-/** The failed rows of an import as a file: as they were sent, and why they failed. Read page by page. */
+/**
+ * The failed rows of an import as a file: as they were sent, and in the columns that are added their number, their line
+ * and why they failed. One that came back has these already. Read page by page.
+ */
 export async function failedRowsFile(
   db: CallDatabase,
   importId: string,
   sentColumns: string[],
+  added: string[],
 ): Promise<ReadableStream<Uint8Array>> {
   const encoder = new TextEncoder()
   const columns = sentColumns.filter((column) => !added.includes(column))

@@ -222,18 +222,42 @@ create trigger _800_settle_waiting_for_none
 
 -- Correcting --------------------------------------------------------------------------------------
 
--- The columns of a file but for those that the file of failed rows adds.
-create function private.file_columns(p_columns text[])
+-- What the file of failed rows adds to the columns of an import: the row's number, its line and the reason. With as many
+-- underscores as it takes that the first file of the chain has none of them: so all of it have the same.
+create function private.added_columns(p_batch public.import_batches)
 returns text[]
-language sql immutable
+language sql stable
 security invoker
 set search_path = ''
 as $$
-  select array(
-    select c.name from unnest(p_columns) with ordinality as c (name, position)
-    where c.name not in ('_row', '_line', '_reason')
+  with recursive upwards as (
+    select p_batch.corrects, p_batch.columns
+    union all
+    select b.corrects, b.columns from upwards as u join public.import_batches as b on b.id = u.corrects
+  )
+  select a.names
+  from upwards as u
+  cross join lateral generate_series(1, coalesce(cardinality(u.columns), 0) + 1) as n
+  cross join lateral (select array[repeat('_', n) || 'row', repeat('_', n) || 'line', repeat('_', n) || 'reason']) as a (names)
+  where u.corrects is null
+    and not a.names && coalesce(u.columns, '{}')
+  order by n
+  limit 1;
+$$;
+
+-- The columns of a file; null for those of a correction that the file of failed rows added.
+create function private.file_columns(p_batch public.import_batches, p_columns text[])
+returns text[]
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select case when p_batch.corrects is null then p_columns else array(
+    select case when c.name <> all (a.names) then c.name end
+    from private.added_columns(p_batch) as a (names)
+    cross join unnest(p_columns) with ordinality as c (name, position)
     order by c.position
-  );
+  ) end;
 $$;
 
 -- An import with all that it corrects and all that corrects these, from the first one on.
@@ -296,4 +320,6 @@ as $$
 $$;
 
 revoke all on all functions in schema private from public;
-grant execute on function private.file_columns(text[]) to authenticated, service_role;
+grant execute on function
+  private.added_columns(public.import_batches), private.file_columns(public.import_batches, text[])
+  to authenticated, service_role;

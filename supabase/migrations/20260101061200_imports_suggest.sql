@@ -38,7 +38,6 @@ as $$
     select c.name, c.position, private.plain_name(c.name) as plain
     from unnest(p_columns) with ordinality as c (name, position)
     where length(c.name) <= 100 -- longer ones are no names
-      and c.name = any (private.file_columns(p_columns))
   ),
   column_trigrams as materialized (
     select c.position, u.trigram, count(*) over (partition by u.trigram) > 50 as is_common
@@ -321,7 +320,8 @@ $$;
 
 -- Which column probably fills which field: { field: { column, confidence, reason, transforms? } }. By name, label and
 -- alias, then by likeness of names. What a sample of the rows holds lowers a column that does not fit its field,
--- raises a likeness that does, and may find a column by its content alone. Each column serves one field, the best first.
+-- raises a likeness that does, and may find a column by its content alone. Each column serves one field, the best first;
+-- those whose name is null none.
 create function private.suggest_mapping(p_dataset text, p_columns text[], p_sample jsonb default null)
 returns jsonb
 language plpgsql stable
@@ -379,6 +379,7 @@ begin
     where k.kind in ('email', 'url', 'phone', 'uuid', 'date', 'timestamp')
       and not v_fields ? k.key
       and c.position <> all (v_positions)
+      and p_columns[c.position] is not null
     group by k.kind
     having count(*) = 1
   loop

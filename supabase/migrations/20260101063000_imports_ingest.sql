@@ -129,6 +129,7 @@ begin
     'corrected_by', (
       select coalesce(jsonb_agg(b.id order by b.created_at), '[]') from public.import_batches as b where b.corrects = v_batch.id
     ),
+    'added_columns', private.added_columns(v_batch),
     'chain', private.import_chain(v_batch),
     'duplicate_of', v_batch.duplicate_of,
     'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
@@ -470,7 +471,7 @@ begin
   template_id := v_template.id;
   suggested := case
     when v_template.id is not null then private.template_suggestion(v_template)
-    else private.suggest_mapping(p_batch.dataset, p_columns, p_sample)
+    else private.suggest_mapping(p_batch.dataset, private.file_columns(p_batch, p_columns), p_sample)
   end;
   options := private.normalize_options(coalesce(v_template.config -> 'options', '{}') || p_batch.options);
 
@@ -639,7 +640,7 @@ begin
   perform private.require_fit_columns(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
-  if v_batch.corrects is not null and '_row' = any (p_columns) then
+  if v_batch.corrects is not null and (private.added_columns(v_batch))[1] = any (p_columns) then
     perform private.restore_cells(v_batch);
   end if;
   perform private.end_staging(v_batch, p_columns, p_row_count, p_byte_size, p_content_hash, p_sample, p_format);

@@ -43,10 +43,8 @@ declare
   v_batch    public.import_batches;
   v_template public.import_templates;
 begin
-  if p_depends_on is not null then
-    -- The organization before the batch. Two that would close a circle together wait here.
-    perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
-  end if;
+  -- The organization before the batch: what waits for it is looked at. Two that would close a circle together wait here.
+  perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
 
@@ -134,7 +132,7 @@ begin
   v_template := private.choose_template(v_batch, v_batch.columns);
   return case
     when v_template.id is not null then private.template_suggestion(v_template)
-    else private.suggest_mapping(v_batch.dataset, v_batch.columns, v_batch.sample)
+    else private.suggest_mapping(v_batch.dataset, private.file_columns(v_batch, v_batch.columns), v_batch.sample)
   end;
 end;
 $$;
@@ -353,7 +351,7 @@ $$;
 comment on function public.get_import(uuid) is
   'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, '
   'sample, mapping, suggested_mapping, template_id, options, counts, issues, error, undo, progress, job, set_id, depends_on, waiting_for, '
-  'corrects, corrected_by, chain, duplicate_of, '
+  'corrects, corrected_by, added_columns, chain, duplicate_of, '
   'initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
 
 create function public.list_imports(

@@ -2,18 +2,26 @@
 -- Needs: imports_rpc.
 -- Exposes: correct_import.
 
--- Refuses what is no list of { row, cells }, or too long a one.
-create function private.check_corrections(p_corrections jsonb)
+-- Refuses what is no list of { row, cells }, or is larger than a file may be.
+create function private.check_corrections(p_corrections jsonb, p_org_id uuid)
 returns void
-language plpgsql immutable
+language plpgsql stable
 security invoker
 set search_path = ''
 as $$
 declare
-  c_most constant integer := 1000;
+  c_most       constant integer := 1000;
+  c_most_bytes constant bigint := private.setting('imports.max_request_bytes', p_org_id)::bigint;
+  c_cell_bytes constant bigint := private.setting('imports.max_cell_bytes', p_org_id)::bigint;
   v_wrong text;
 begin
-  if jsonb_typeof(p_corrections) is distinct from 'array' or p_corrections = '[]' then
+  if octet_length(p_corrections::text) > c_most_bytes then
+    raise exception using
+      errcode = 'PT413',
+      message = 'corrections are too large',
+      detail  = format('%s bytes, the limit is %s', octet_length(p_corrections::text), c_most_bytes),
+      hint    = 'Send them in several calls.';
+  elsif jsonb_typeof(p_corrections) is distinct from 'array' or p_corrections = '[]' then
     v_wrong := left(coalesce(p_corrections::text, 'null'), 200);
   elsif jsonb_array_length(p_corrections) > c_most then
     raise exception using
@@ -41,6 +49,16 @@ begin
       detail  = v_wrong,
       hint    = 'Give a list of { "row": <its number>, "cells": { "<column>": "<what it should be>" } }.';
   end if;
+
+  select format('row %s, column %s: %s bytes, the limit is %s',
+    c.value ->> 'row', to_json(left(k.name, 100)), octet_length(k.cell), c_cell_bytes) into v_wrong
+  from jsonb_array_elements(p_corrections) as c
+  cross join lateral jsonb_each_text(c.value -> 'cells') as k (name, cell)
+  where octet_length(k.cell) > c_cell_bytes
+  limit 1;
+  if found then
+    raise exception using errcode = 'PT413', message = 'cell is too large', detail = v_wrong, hint = 'Shorten it.';
+  end if;
 end;
 $$;
 
@@ -53,13 +71,13 @@ set search_path = ''
 as $$
 declare
   v_parent  public.import_batches := private.find_correctable(p_import_id);
-  v_columns text[] := private.file_columns(v_parent.columns) || '{_row}';
+  v_columns text[] := array_remove(private.file_columns(v_parent, v_parent.columns), null);
   v_created jsonb;
   v_child   public.import_batches;
   v_row     integer;
   v_column  text;
 begin
-  perform private.check_corrections(p_corrections);
+  perform private.check_corrections(p_corrections, v_parent.org_id);
 
   select (c.value ->> 'row')::integer into v_row
   from jsonb_array_elements(p_corrections) as c
@@ -89,14 +107,14 @@ begin
   select (c.value ->> 'row')::integer, k.name into v_row, v_column
   from jsonb_array_elements(p_corrections) as c
   cross join lateral jsonb_object_keys(c.value -> 'cells') as k (name)
-  where k.name <> all (private.file_columns(v_parent.columns))
+  where k.name <> all (v_columns)
   limit 1;
   if found then
     raise exception using
       errcode = '22023',
       message = 'correction names an unknown column',
       detail  = format('row %s: the file has no column %s', v_row, to_json(v_column)),
-      hint    = format('Its columns are: %s.', left(array_to_string(private.file_columns(v_parent.columns), ', '), 1000));
+      hint    = format('Its columns are: %s.', left(array_to_string(v_columns, ', '), 1000));
   end if;
 
   v_created := private.create_import(
@@ -112,7 +130,7 @@ begin
     array(
       select case when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name else r.cells[f.position] end
       from unnest(v_parent.columns) with ordinality as f (name, position)
-      where f.name = any (v_columns) and f.name <> '_row'
+      where f.name = any (v_columns)
       order by f.position
     ) || r.row_number::text
   from jsonb_array_elements(p_corrections) as c
@@ -120,7 +138,7 @@ begin
     on r.staged_on = v_parent.staged_on and r.batch_id = v_parent.id and r.row_number = (c.value ->> 'row')::integer;
 
   perform private.end_staging(
-    v_child, v_columns, jsonb_array_length(p_corrections), octet_length(p_corrections::text),
+    v_child, v_columns || (private.added_columns(v_parent))[1], jsonb_array_length(p_corrections), octet_length(p_corrections::text),
     encode(sha256(convert_to(v_parent.id || p_corrections::text, 'utf8')), 'hex'),
     (
       select jsonb_agg(to_jsonb(r.cells) order by r.row_number)

@@ -192,6 +192,9 @@ begin
   if not found then
     raise exception using errcode = 'PT404', message = 'import session not found';
   end if;
+  if p_state is not null then
+    perform private.require_org_role(v_session.org_id, 'member');
+  end if;
   return v_session;
 end;
 $$;
@@ -234,7 +237,7 @@ end;
 $$;
 comment on function public.save_import_session(uuid, jsonb) is
   'Keeps what a client needs to go on later (an object of at most 64 KB), in place of what was there; returns the session without its '
-  'import. Errors: 22023, PT404, PT413.';
+  'import. Errors: 22023, 42501 (a viewer''s), PT404, PT413.';
 
 create function public.find_similar_imports(import_id uuid)
 returns jsonb

@@ -105,6 +105,26 @@ describe('corrections', () => {
     ])
   })
 
+  it('columns that are called like the added ones come back as they were sent', async () => {
+    const first = await upload(
+      'external_id,name,_line,email\nL1,One,north,one\nL2,Two,south,two@example.com\n',
+      `dataset=customers&review=false&wait=30&mapping=${encodeURIComponent(
+        '{"external_id":"external_id","name":"name","notes":"_line","email":"email"}',
+      )}`,
+    )
+    const text = await (await get(`${first.id}/failed.csv`)).text()
+    const [failed] = parse(text, { bom: true, columns: true }) as Record<string, string>[]
+    expect(failed).toMatchObject({ _line: 'north', __row: '1', __line: '2' })
+    const corrected = { ...failed, email: 'one@example.com' }
+    const second = await upload(
+      stringify(Object.keys(corrected), [corrected]),
+      `corrects=${first.id}&review=false&wait=30`,
+    )
+    expect(second).toMatchObject({ status: 'completed', chain: { rows: 2, applied: 2, failed: 0 } })
+    const { data } = await ada.client.from('customers').select('notes').eq('external_id', 'L1')
+    expect(data).toEqual([{ notes: 'north' }])
+  })
+
   it('a few cells do the same', async () => {
     const first = await upload(
       'external_id,name,email\nC1,One,one\nC2,Two,two@example.com\n',

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connect, type Person, signUp } from '../support/client.ts'
-import { asPerson, join, settled, stageRows, validate } from '../support/imports.ts'
+import { asPerson, join, settled, stageRows, until, validate } from '../support/imports.ts'
 
 // People at work in one organization at the same time, over the Data API, and what they do at the same moment.
 
@@ -130,6 +130,30 @@ describe('a session', () => {
       [20, []],
       [20, []],
     ])
+  })
+})
+
+describe('a failed import', () => {
+  it('is mapped anew while somebody who holds the organization comes for it, without a deadlock', async () => {
+    const { id } = await rpc(ann, 'create_import', { dataset: 'customers', options: { on_error: 'abort' } })
+    await stageRows(sql, id, columns, [[randomUUID(), '']])
+    await validate(sql, ann.id, id)
+    expect(await settled(sql, id)).toBe('failed')
+    const { data } = await ann.client.from('import_sessions').select('id').eq('batch_id', id).single()
+
+    const held = await sql.begin(async (tx) => {
+      await tx`select private.lock_organization(${organization})`
+      const mapped = rpc(ann, 'set_import_mapping', { import_id: id, options: { on_error: 'skip' } })
+      await until('the mapping waits', 10, async () => {
+        const [waiting] = await sql`
+          select from pg_stat_activity where wait_event_type = 'Lock' and query like '%set_import_mapping%'`
+        return waiting !== undefined
+      })
+      await tx`select set_config('request.jwt.claims', ${JSON.stringify({ sub: ann.id, role: 'authenticated' })}, true)`
+      await tx`select public.share_import_session(${data?.id}, ${bea.id})`
+      return { mapped }
+    })
+    expect(await held.mapped).toMatchObject({ status: 'staged', options: { on_error: 'skip' } })
   })
 })
 

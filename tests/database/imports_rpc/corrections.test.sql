@@ -1,6 +1,6 @@
 -- Corrections: a file that corrects an import, cells that do, and the chain that both make.
 begin;
-select plan(74);
+select plan(88);
 select tests.set_up_actors();
 
 create function pg_temp.state(p_name text) returns text language sql as $$
@@ -107,6 +107,27 @@ select tests.keep('own', tests.stage_import('customers', '{external_id,name,_row
 select is(tests.run_import(tests.kept('own')), 'completed', 'such a column may be mapped by hand');
 select is((select c.name || c.notes from public.customers as c where c.external_id = 'o1'), 'r''=1', 'and keeps its apostrophes');
 
+-- And they come back in corrections, where the names that are added are others.
+select is(public.get_import(tests.kept('own')) -> 'added_columns', '["__row", "__line", "__reason"]', 'what is added has a name of its own');
+select is(public.get_import(tests.kept('a2')) -> 'added_columns', '["_row", "_line", "_reason"]', 'where it is needed');
+select tests.keep('d', tests.stage_import('customers', '{external_id,name,_line,email,__reason}',
+  '[["d1", "one", "north", "x", "why"], ["d2", "two", "''=south", "y", null]]',
+  p_mapping => '{"external_id": "external_id", "name": "name", "notes": "_line", "email": "email"}'));
+select is(tests.run_import(tests.kept('d')), 'completed', 'a file with such a column and bad rows');
+select is(public.get_import(tests.kept('d')) -> 'added_columns', '["___row", "___line", "___reason"]', 'all that it has are avoided');
+select tests.keep('d1', (public.correct_import(tests.kept('d'), '[{"row": 1, "cells": {"email": "one@example.com", "_line": "east"}}]') ->> 'id')::uuid);
+select is(public.get_import(tests.kept('d1')) -> 'columns', '["external_id", "name", "_line", "email", "__reason", "___row"]',
+  'corrected by cells it keeps them');
+select is(pg_temp.cells('d1'), '[["d1", "one", "east", "one@example.com", "why", "1"]]', 'with what they hold');
+select is(tests.run_import(tests.kept('d1')), 'completed', 'and they fill their fields');
+select is((select c.notes from public.customers as c where c.external_id = 'd1'), 'east', 'as mapped');
+select pg_temp.send('d2', 'd', '{external_id,name,_line,email,___row,___line,___reason}', '[["d2", "two", "''''=south", "still wrong", "2", "3", "z"]]');
+select is(pg_temp.cells('d2'), '[["d2", "two", "''=south", "still wrong", "2", "3", "z"]]', 'so does the file of failed rows');
+select is(tests.run_import(tests.kept('d2')), 'completed', 'sent back');
+select is(public.get_import(tests.kept('d2')) -> 'added_columns', '["___row", "___line", "___reason"]', 'the added ones have the same names in all of a chain');
+select is(public.correct_import(tests.kept('d2'), '[{"row": 1, "cells": {"email": "two@example.com"}}]') -> 'columns',
+  '["external_id", "name", "_line", "email", "___row"]', 'and are not added twice');
+
 -- Cells --------------------------------------------------------------------------------------------------
 
 select pg_temp.stage('b');
@@ -186,6 +207,13 @@ select throws_ok($$ select public.correct_import(tests.kept('b1'), '[{"row": 1, 
 select throws_ok(format('select public.correct_import(%L, %L)', tests.kept('b'),
   (select jsonb_agg(jsonb_build_object('row', n, 'cells', '{"Mail": "x"}'::jsonb)) from generate_series(1, 1001) as n)),
   'PT413', 'too many rows are corrected at once', 'more than a thousand');
+select tests.act_as_role('postgres');
+select public.set_setting('imports.max_cell_bytes', '1100'), public.set_setting('imports.max_request_bytes', '2000');
+select tests.act_as('max');
+select throws_ok($$ select public.correct_import(tests.kept('b'), jsonb_build_array(jsonb_build_object('row', 2, 'cells',
+  jsonb_build_object('Mail', 'x', 'Name', repeat('ü', 551))))) $$, 'PT413', 'cell is too large', 'a cell larger than a file may have');
+select throws_ok($$ select public.correct_import(tests.kept('b'), jsonb_build_array(jsonb_build_object('row', 2, 'cells',
+  jsonb_build_object('Mail', repeat('x', 1000), 'Name', repeat('y', 1000))))) $$, 'PT413', 'corrections are too large', 'more than a request may bring');
 
 -- Rows are kept for a time.
 select tests.act_as_role('postgres');

@@ -1,6 +1,6 @@
 -- Sessions: each person's own; going on, similar files, sharing, handing over, cleaning up, expiry.
 begin;
-select plan(87);
+select plan(90);
 select tests.set_up_actors();
 
 create function tests.session_of(p_name text) returns uuid language sql stable security definer set search_path = '' as $$
@@ -137,6 +137,10 @@ select is(tests.run_import(tests.kept('m1'), false), 'validated', 'and the owner
 select public.share_import_session(tests.session_of('m1'), tests.user_id('mia'));
 select tests.act_as('vic');
 select throws_ok($$ select public.set_import_mapping(tests.kept('m1'), '{}') $$, '42501', 'organization role required', 'a viewer looks on');
+select is(public.open_import_session(tests.session_of('m1')) -> 'state', '{"tab": "mapping"}', 'a viewer with whom it is shared reads what is kept');
+select throws_ok($$ select public.save_import_session(tests.session_of('m1'), '{"tab": "evil"}') $$, '42501', 'organization role required',
+  'but writes nothing over it');
+select is(public.open_import_session(tests.session_of('m1')) -> 'state', '{"tab": "mapping"}', 'which stays');
 select is(public.unshare_import_session(tests.session_of('m1'), tests.user_id('vic')) -> 'shared_with', jsonb_build_array(tests.user_id('mia')),
   'and gives it up');
 select tests.act_as_role('postgres');

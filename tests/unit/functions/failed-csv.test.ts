@@ -37,22 +37,23 @@ describe('failed rows', () => {
 
   it('come in the order of the columns, page by page, with the reasons', async () => {
     const pages = [
-      Array.from({ length: 1000 }, (_, index) => row(index + 1, { b: 'x,"y"\n', a: '=1' })),
+      Array.from({ length: 1000 }, (_, index) => row(index + 1, { b: 'x,"y"\n', a: '=1', _row: 'own' })),
       [row(1500, { b: null, a: 'ü' })],
     ]
+    const added = ['__row', '__line', '__reason']
     const asked: unknown[] = []
     const db = async (_: string, args: Record<string, unknown>) => {
       asked.push(args)
       return pages.shift()
     }
-    const stream = await failedRowsFile(db, 'the-import', ['a', 'b'])
+    const stream = await failedRowsFile(db, 'the-import', ['a', '_row', 'b', '__row'], added)
     const text = await new Response(stream).text()
     const records = parse(text) as string[][]
     const reason = 'email: not an e-mail address (invalid_format); row has more cells (extra_cells)'
     expect(records).toHaveLength(1002)
-    expect(records[0]).toEqual(['a', 'b', '_row', '_line', '_reason'])
-    expect(records[1]).toEqual(["'=1", 'x,"y"\n', '1', '2', reason])
-    expect(records.at(-1)).toEqual(['ü', '', '1500', '1501', reason])
+    expect(records[0]).toEqual(['a', '_row', 'b', ...added])
+    expect(records[1]).toEqual(["'=1", 'own', 'x,"y"\n', '1', '2', reason])
+    expect(records.at(-1)).toEqual(['ü', '', '', '1500', '1501', reason])
     expect(asked).toMatchObject([
       { import_id: 'the-import', status: 'failed', after_row: 0 },
       { import_id: 'the-import', status: 'failed', after_row: 1000 },
