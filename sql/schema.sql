@@ -204,6 +204,35 @@ revoke all on function "private"."add_preview"(public.import_batches, jsonb, jso
 
 grant execute on function "private"."add_preview"(public.import_batches, jsonb, jsonb) to "postgres";
 
+-- schemas/private/functions/added_columns.sql
+
+create or replace function private.added_columns (
+  p_batch public.import_batches
+)
+  returns text[]
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  with recursive upwards as (
+    select p_batch.corrects, p_batch.columns
+    union all
+    select b.corrects, b.columns from upwards as u join public.import_batches as b on b.id = u.corrects
+  )
+  select a.names
+  from upwards as u
+  cross join lateral generate_series(1, coalesce(cardinality(u.columns), 0) + 1) as n
+  cross join lateral (select array[repeat('_', n) || 'row', repeat('_', n) || 'line', repeat('_', n) || 'reason']) as a (names)
+  where u.corrects is null
+    and not a.names && coalesce(u.columns, '{}')
+  order by n
+  limit 1;
+$function$;
+
+revoke all on function "private"."added_columns"(public.import_batches) from public;
+
+grant execute on function "private"."added_columns"(public.import_batches) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/advance_commit.sql
 
 create or replace function private.advance_commit (
@@ -1316,18 +1345,27 @@ grant execute on function "private"."changes_wanted"(uuid, integer) to "postgres
 -- schemas/private/functions/check_corrections.sql
 
 create or replace function private.check_corrections (
-  p_corrections jsonb
+  p_corrections jsonb,
+  p_org_id      uuid
 )
   returns void
   language plpgsql
-  immutable
+  stable
   set search_path to ''
   AS $function$
 declare
-  c_most constant integer := 1000;
+  c_most       constant integer := 1000;
+  c_most_bytes constant bigint := private.setting('imports.max_request_bytes', p_org_id)::bigint;
+  c_cell_bytes constant bigint := private.setting('imports.max_cell_bytes', p_org_id)::bigint;
   v_wrong text;
 begin
-  if jsonb_typeof(p_corrections) is distinct from 'array' or p_corrections = '[]' then
+  if octet_length(p_corrections::text) > c_most_bytes then
+    raise exception using
+      errcode = 'PT413',
+      message = 'corrections are too large',
+      detail  = format('%s bytes, the limit is %s', octet_length(p_corrections::text), c_most_bytes),
+      hint    = 'Send them in several calls.';
+  elsif jsonb_typeof(p_corrections) is distinct from 'array' or p_corrections = '[]' then
     v_wrong := left(coalesce(p_corrections::text, 'null'), 200);
   elsif jsonb_array_length(p_corrections) > c_most then
     raise exception using
@@ -1355,12 +1393,22 @@ begin
       detail  = v_wrong,
       hint    = 'Give a list of { "row": <its number>, "cells": { "<column>": "<what it should be>" } }.';
   end if;
+
+  select format('row %s, column %s: %s bytes, the limit is %s',
+    c.value ->> 'row', to_json(left(k.name, 100)), octet_length(k.cell), c_cell_bytes) into v_wrong
+  from jsonb_array_elements(p_corrections) as c
+  cross join lateral jsonb_each_text(c.value -> 'cells') as k (name, cell)
+  where octet_length(k.cell) > c_cell_bytes
+  limit 1;
+  if found then
+    raise exception using errcode = 'PT413', message = 'cell is too large', detail = v_wrong, hint = 'Shorten it.';
+  end if;
 end;
 $function$;
 
-revoke all on function "private"."check_corrections"(jsonb) from public;
+revoke all on function "private"."check_corrections"(jsonb, uuid) from public;
 
-grant execute on function "private"."check_corrections"(jsonb) to "postgres";
+grant execute on function "private"."check_corrections"(jsonb, uuid) to "postgres";
 
 -- schemas/private/functions/check_rule.sql
 
@@ -2576,13 +2624,13 @@ create or replace function private.correct_import (
   AS $function$
 declare
   v_parent  public.import_batches := private.find_correctable(p_import_id);
-  v_columns text[] := private.file_columns(v_parent.columns) || '{_row}';
+  v_columns text[] := array_remove(private.file_columns(v_parent, v_parent.columns), null);
   v_created jsonb;
   v_child   public.import_batches;
   v_row     integer;
   v_column  text;
 begin
-  perform private.check_corrections(p_corrections);
+  perform private.check_corrections(p_corrections, v_parent.org_id);
 
   select (c.value ->> 'row')::integer into v_row
   from jsonb_array_elements(p_corrections) as c
@@ -2612,14 +2660,14 @@ begin
   select (c.value ->> 'row')::integer, k.name into v_row, v_column
   from jsonb_array_elements(p_corrections) as c
   cross join lateral jsonb_object_keys(c.value -> 'cells') as k (name)
-  where k.name <> all (private.file_columns(v_parent.columns))
+  where k.name <> all (v_columns)
   limit 1;
   if found then
     raise exception using
       errcode = '22023',
       message = 'correction names an unknown column',
       detail  = format('row %s: the file has no column %s', v_row, to_json(v_column)),
-      hint    = format('Its columns are: %s.', left(array_to_string(private.file_columns(v_parent.columns), ', '), 1000));
+      hint    = format('Its columns are: %s.', left(array_to_string(v_columns, ', '), 1000));
   end if;
 
   v_created := private.create_import(
@@ -2635,7 +2683,7 @@ begin
     array(
       select case when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name else r.cells[f.position] end
       from unnest(v_parent.columns) with ordinality as f (name, position)
-      where f.name = any (v_columns) and f.name <> '_row'
+      where f.name = any (v_columns)
       order by f.position
     ) || r.row_number::text
   from jsonb_array_elements(p_corrections) as c
@@ -2643,7 +2691,7 @@ begin
     on r.staged_on = v_parent.staged_on and r.batch_id = v_parent.id and r.row_number = (c.value ->> 'row')::integer;
 
   perform private.end_staging(
-    v_child, v_columns, jsonb_array_length(p_corrections), octet_length(p_corrections::text),
+    v_child, v_columns || (private.added_columns(v_parent))[1], jsonb_array_length(p_corrections), octet_length(p_corrections::text),
     encode(sha256(convert_to(v_parent.id || p_corrections::text, 'utf8')), 'hex'),
     (
       select jsonb_agg(to_jsonb(r.cells) order by r.row_number)
@@ -3138,6 +3186,7 @@ begin
     'corrected_by', (
       select coalesce(jsonb_agg(b.id order by b.created_at), '[]') from public.import_batches as b where b.corrects = v_batch.id
     ),
+    'added_columns', private.added_columns(v_batch),
     'chain', private.import_chain(v_batch),
     'duplicate_of', v_batch.duplicate_of,
     'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
@@ -4035,23 +4084,25 @@ grant execute on function "private"."field_expressions"(public.dataset_fields, j
 -- schemas/private/functions/file_columns.sql
 
 create or replace function private.file_columns (
+  p_batch   public.import_batches,
   p_columns text[]
 )
   returns text[]
   language sql
-  immutable
+  stable
   set search_path to ''
   AS $function$
-  select array(
-    select c.name from unnest(p_columns) with ordinality as c (name, position)
-    where c.name not in ('_row', '_line', '_reason')
+  select case when p_batch.corrects is null then p_columns else array(
+    select case when c.name <> all (a.names) then c.name end
+    from private.added_columns(p_batch) as a (names)
+    cross join unnest(p_columns) with ordinality as c (name, position)
     order by c.position
-  );
+  ) end;
 $function$;
 
-revoke all on function "private"."file_columns"(text[]) from public;
+revoke all on function "private"."file_columns"(public.import_batches, text[]) from public;
 
-grant execute on function "private"."file_columns"(text[]) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."file_columns"(public.import_batches, text[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/find_correctable.sql
 
@@ -4273,7 +4324,7 @@ begin
   perform private.require_fit_columns(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
   perform private.assume_claims(jsonb_build_object('sub', v_batch.initiated_by));
-  if v_batch.corrects is not null and '_row' = any (p_columns) then
+  if v_batch.corrects is not null and (private.added_columns(v_batch))[1] = any (p_columns) then
     perform private.restore_cells(v_batch);
   end if;
   perform private.end_staging(v_batch, p_columns, p_row_count, p_byte_size, p_content_hash, p_sample, p_format);
@@ -4698,7 +4749,7 @@ begin
   template_id := v_template.id;
   suggested := case
     when v_template.id is not null then private.template_suggestion(v_template)
-    else private.suggest_mapping(p_batch.dataset, p_columns, p_sample)
+    else private.suggest_mapping(p_batch.dataset, private.file_columns(p_batch, p_columns), p_sample)
   end;
   options := private.normalize_options(coalesce(v_template.config -> 'options', '{}') || p_batch.options);
 
@@ -5312,7 +5363,6 @@ create or replace function private.match_names (
     select c.name, c.position, private.plain_name(c.name) as plain
     from unnest(p_columns) with ordinality as c (name, position)
     where length(c.name) <= 100 -- longer ones are no names
-      and c.name = any (private.file_columns(p_columns))
   ),
   column_trigrams as materialized (
     select c.position, u.trigram, count(*) over (partition by u.trigram) > 50 as is_common
@@ -8468,6 +8518,7 @@ begin
     where k.kind in ('email', 'url', 'phone', 'uuid', 'date', 'timestamp')
       and not v_fields ? k.key
       and c.position <> all (v_positions)
+      and p_columns[c.position] is not null
     group by k.kind
     having count(*) = 1
   loop
@@ -9306,6 +9357,9 @@ begin
   if not found then
     raise exception using errcode = 'PT404', message = 'import session not found';
   end if;
+  if p_state is not null then
+    perform private.require_org_role(v_session.org_id, 'member');
+  end if;
   return v_session;
 end;
 $function$;
@@ -10085,10 +10139,8 @@ declare
   v_batch    public.import_batches;
   v_template public.import_templates;
 begin
-  if p_depends_on is not null then
-    -- The organization before the batch. Two that would close a circle together wait here.
-    perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
-  end if;
+  -- The organization before the batch: what waits for it is looked at. Two that would close a circle together wait here.
+  perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
 
@@ -11076,7 +11128,7 @@ create or replace function public.get_import (
   select private.describe_import(get_import.import_id);
 $function$;
 
-comment on function "public"."get_import"(uuid) is 'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, sample, mapping, suggested_mapping, template_id, options, counts, issues, error, undo, progress, job, set_id, depends_on, waiting_for, corrects, corrected_by, chain, duplicate_of, initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
+comment on function "public"."get_import"(uuid) is 'The document of an import: { id, org_id, dataset, mode, source, status, file_name, row_count, byte_size, content_hash, columns, format, sample, mapping, suggested_mapping, template_id, options, counts, issues, error, undo, progress, job, set_id, depends_on, waiting_for, corrects, corrected_by, added_columns, chain, duplicate_of, initiated_by, created_at, staged_at, validated_at, finished_at }. Errors: PT404.';
 
 revoke all on function "public"."get_import"(uuid) from public;
 
@@ -11565,7 +11617,7 @@ begin
 end;
 $function$;
 
-comment on function "public"."save_import_session"(uuid, jsonb) is 'Keeps what a client needs to go on later (an object of at most 64 KB), in place of what was there; returns the session without its import. Errors: 22023, PT404, PT413.';
+comment on function "public"."save_import_session"(uuid, jsonb) is 'Keeps what a client needs to go on later (an object of at most 64 KB), in place of what was there; returns the session without its import. Errors: 22023, 42501 (a viewer''s), PT404, PT413.';
 
 revoke all on function "public"."save_import_session"(uuid, jsonb) from public;
 
@@ -11692,7 +11744,7 @@ begin
   v_template := private.choose_template(v_batch, v_batch.columns);
   return case
     when v_template.id is not null then private.template_suggestion(v_template)
-    else private.suggest_mapping(v_batch.dataset, v_batch.columns, v_batch.sample)
+    else private.suggest_mapping(v_batch.dataset, private.file_columns(v_batch, v_batch.columns), v_batch.sample)
   end;
 end;
 $function$;
