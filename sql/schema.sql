@@ -968,6 +968,7 @@ create or replace function private.begin_ingest (
   language plpgsql
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch   public.import_batches;
@@ -1066,6 +1067,7 @@ create or replace function private.cancel_import (
   language plpgsql
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch public.import_batches;
@@ -2166,6 +2168,7 @@ create or replace function private.compile_plan (
   returns private.import_plans
   language plpgsql
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_dataset public.datasets;
@@ -2748,6 +2751,7 @@ create or replace function private.create_import (
   language plpgsql
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_org_id   uuid := p_org_id;
@@ -3133,6 +3137,7 @@ create or replace function private.describe_import (
   stable
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch    public.import_batches := private.find_import(p_import_id);
@@ -4305,6 +4310,7 @@ create or replace function private.finish_ingest (
   language plpgsql
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch public.import_batches;
@@ -4741,6 +4747,7 @@ create or replace function private.initial_mapping (
   language plpgsql
   stable
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   c_least    constant numeric := 0.5;
@@ -6172,6 +6179,7 @@ create or replace function private.read_import_issues (
   stable
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch public.import_batches := private.find_import(p_import_id);
@@ -6211,6 +6219,7 @@ create or replace function private.read_import_rows (
   stable
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch    public.import_batches := private.find_import(p_import_id);
@@ -6609,6 +6618,7 @@ create or replace function private.register_dataset (
   returns public.datasets
   language plpgsql
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_table    regclass := to_regclass(register_dataset.target);
@@ -7715,6 +7725,7 @@ create or replace function private.run_task (
   returns boolean
   language plpgsql
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_task    public.sync_job_queue;
@@ -8466,6 +8477,7 @@ create or replace function private.suggest_mapping (
   language plpgsql
   stable
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   c_least     constant numeric := 0.5;
@@ -9119,6 +9131,7 @@ create or replace function private.tg_scheduled_jobs__resolve_import()
   language plpgsql
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch  public.import_batches;
@@ -9234,6 +9247,7 @@ create or replace function private.tg_scheduled_jobs__start_import_job()
   language plpgsql
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch public.import_batches;
@@ -10134,6 +10148,7 @@ create or replace function private.write_mapping (
   language plpgsql
   security definer
   set search_path to ''
+  set jit to 'off'
   AS $function$
 declare
   v_batch    public.import_batches;

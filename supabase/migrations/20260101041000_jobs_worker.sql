@@ -368,6 +368,7 @@ returns boolean
 language plpgsql volatile
 security invoker
 set search_path = ''
+set jit = off -- where it is on, it spends a second on what takes milliseconds
 as $$
 declare
   v_task    public.sync_job_queue;

@@ -294,6 +294,7 @@ returns public.datasets
 language plpgsql volatile
 security invoker
 set search_path = ''
+set jit = off
 as $$
 declare
   v_table    regclass := to_regclass(register_dataset.target);

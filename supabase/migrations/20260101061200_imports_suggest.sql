@@ -327,6 +327,7 @@ returns jsonb
 language plpgsql stable
 security invoker
 set search_path = ''
+set jit = off
 as $$
 declare
   c_least     constant numeric := 0.5;

@@ -653,6 +653,7 @@ returns private.import_plans
 language plpgsql volatile
 security invoker
 set search_path = ''
+set jit = off
 as $$
 declare
   v_dataset public.datasets;

@@ -146,6 +146,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch  public.import_batches;
@@ -256,6 +257,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch public.import_batches;

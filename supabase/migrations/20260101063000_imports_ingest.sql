@@ -76,6 +76,7 @@ returns jsonb
 language plpgsql stable
 security definer
 set search_path = ''
+set jit = off -- where it is on, it spends a second on what takes milliseconds
 as $$
 declare
   v_batch    public.import_batches := private.find_import(p_import_id);
@@ -232,6 +233,7 @@ returns jsonb
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_org_id   uuid := p_org_id;
@@ -463,6 +465,7 @@ create function private.initial_mapping(
 language plpgsql stable
 security invoker
 set search_path = ''
+set jit = off
 as $$
 declare
   c_least    constant numeric := 0.5;
@@ -498,6 +501,7 @@ returns table (staged_on date, max_rows bigint, max_cell_bytes integer, max_colu
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch   public.import_batches;
@@ -621,6 +625,7 @@ returns void
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch public.import_batches;

@@ -38,6 +38,7 @@ returns void
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch    public.import_batches;
@@ -285,6 +286,7 @@ returns void
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch public.import_batches;
@@ -404,6 +406,7 @@ returns setof public.import_row
 language plpgsql stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch    public.import_batches := private.find_import(p_import_id);
@@ -593,6 +596,7 @@ returns setof public.import_issue
 language plpgsql stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_batch public.import_batches := private.find_import(p_import_id);
