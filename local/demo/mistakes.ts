@@ -20,7 +20,11 @@ const mistakes: Record<Dataset, Record<string, string>[]> = {
   ],
   invoices: [{ 'Order No.': 'A-none' }, { 'Due date': '2001-01-01' }, { VAT: '119' }],
   payments: [{ 'Invoice No.': 'R-none', 'Order No.': '' }, { Amount: '0' }, { Method: 'shells' }],
-  delivery_routes: [{ Depot: 'D-none' }, { 'Customer No.': 'C-none' }, { Earliest: '12:00', Latest: '11:00' }],
+  delivery_routes: [
+    { Depot: 'D-none' },
+    { 'Customer No.': 'C-none' },
+    { Earliest: '12:00', Latest: '11:00' },
+  ],
 }
 
 /** One record in so many is wrong. */
