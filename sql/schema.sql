@@ -760,6 +760,15 @@ create or replace function private.apply_rows (
   returns private.applied_range
   language plpgsql
   set search_path to ''
+  set enable_hashjoin to 'off'
+  set enable_mergejoin to 'off'
+  set enable_seqscan to 'off'
+  set enable_bitmapscan to 'off'
+  set enable_material to 'off'
+  set jit to 'off'
+  set work_mem to '64MB'
+  set "TimeZone" to 'UTC'
+  set "DateStyle" to 'ISO, MDY'
   AS $function$
 declare
   c_patience constant interval := '20 seconds';
@@ -853,15 +862,6 @@ create or replace function private.apply_rows_as_service (
   language sql
   set search_path to ''
   set role to 'service_role'
-  set enable_hashjoin to 'off'
-  set enable_mergejoin to 'off'
-  set enable_seqscan to 'off'
-  set enable_bitmapscan to 'off'
-  set enable_material to 'off'
-  set jit to 'off'
-  set work_mem to '64MB'
-  set "TimeZone" to 'UTC'
-  set "DateStyle" to 'ISO, MDY'
   AS $function$
   select a.* from private.apply_rows(p_plan, p_statement, p_from_row, p_to_row) as a;
 $function$;
@@ -882,15 +882,6 @@ create or replace function private.apply_rows_as_user (
   language sql
   set search_path to ''
   set role to 'authenticated'
-  set enable_hashjoin to 'off'
-  set enable_mergejoin to 'off'
-  set enable_seqscan to 'off'
-  set enable_bitmapscan to 'off'
-  set enable_material to 'off'
-  set jit to 'off'
-  set work_mem to '64MB'
-  set "TimeZone" to 'UTC'
-  set "DateStyle" to 'ISO, MDY'
   AS $function$
   select a.* from private.apply_rows(p_plan, p_statement, p_from_row, p_to_row) as a;
 $function$;
@@ -975,15 +966,7 @@ declare
   v_mapping jsonb;
 begin
   perform pg_advisory_xact_lock(private.ingest_lock_key(p_import_id));
-
-  select b.* into v_batch from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
-  if not found then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import does not await a file',
-      detail  = format('import %s', p_import_id),
-      hint    = 'Start a new import.';
-  end if;
+  v_batch := private.require_receiving(p_import_id);
 
   perform private.require_fit_columns(v_batch.org_id, p_columns);
   v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
@@ -4315,17 +4298,8 @@ create or replace function private.finish_ingest (
 declare
   v_batch public.import_batches;
 begin
-  select b.* into v_batch
-  from public.import_batches as b
-  where b.id = p_import_id and b.status = 'receiving'
-  for update;
-  if not found then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import does not await a file',
-      detail  = format('import %s', p_import_id),
-      hint    = 'Start a new import.';
-  end if;
+  perform from public.import_batches as b where b.id = p_import_id for update;
+  v_batch := private.require_receiving(p_import_id);
 
   perform private.require_fit_columns(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
@@ -5980,6 +5954,15 @@ create or replace function private.preview_range (
   returns private.range_preview
   language plpgsql
   set search_path to ''
+  set enable_hashjoin to 'on'
+  set enable_nestloop to 'off'
+  set enable_mergejoin to 'off'
+  set enable_seqscan to 'off'
+  set enable_bitmapscan to 'off'
+  set jit to 'off'
+  set work_mem to '64MB'
+  set "TimeZone" to 'UTC'
+  set "DateStyle" to 'ISO, MDY'
   AS $function$
 declare
   v_preview private.range_preview := row(0, 0, null);
@@ -6028,15 +6011,6 @@ create or replace function private.preview_range_as_service (
   language sql
   set search_path to ''
   set role to 'service_role'
-  set enable_hashjoin to 'on'
-  set enable_nestloop to 'off'
-  set enable_mergejoin to 'off'
-  set enable_seqscan to 'off'
-  set enable_bitmapscan to 'off'
-  set jit to 'off'
-  set work_mem to '64MB'
-  set "TimeZone" to 'UTC'
-  set "DateStyle" to 'ISO, MDY'
   AS $function$
   select p.* from private.preview_range(p_plan, p_from_row, p_to_row, p_most) as p;
 $function$;
@@ -6057,15 +6031,6 @@ create or replace function private.preview_range_as_user (
   language sql
   set search_path to ''
   set role to 'authenticated'
-  set enable_hashjoin to 'on'
-  set enable_nestloop to 'off'
-  set enable_mergejoin to 'off'
-  set enable_seqscan to 'off'
-  set enable_bitmapscan to 'off'
-  set jit to 'off'
-  set work_mem to '64MB'
-  set "TimeZone" to 'UTC'
-  set "DateStyle" to 'ISO, MDY'
   AS $function$
   select p.* from private.preview_range(p_plan, p_from_row, p_to_row, p_most) as p;
 $function$;
@@ -7130,6 +7095,37 @@ $function$;
 revoke all on function "private"."require_plain_pattern"(text) from public;
 
 grant execute on function "private"."require_plain_pattern"(text) to "postgres";
+
+-- schemas/private/functions/require_receiving.sql
+
+create or replace function private.require_receiving (
+  p_import_id uuid
+)
+  returns public.import_batches
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = p_import_id and b.status = 'receiving';
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import does not await a file',
+      detail  = format('import %s', p_import_id),
+      hint    = 'Start a new import.';
+  end if;
+  return v_batch;
+end;
+$function$;
+
+revoke all on function "private"."require_receiving"(uuid) from public;
+
+grant execute on function "private"."require_receiving"(uuid) to "postgres";
 
 -- schemas/private/functions/require_reversible.sql
 

@@ -150,6 +150,15 @@ returns private.range_preview
 language plpgsql volatile
 security invoker
 set search_path = ''
+set enable_hashjoin = on
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+set work_mem = '64MB'
+set timezone = 'UTC'
+set datestyle = 'ISO, MDY'
 as $$
 declare
   v_preview private.range_preview := row(0, 0, null);
@@ -182,22 +191,13 @@ begin
 end;
 $$;
 
--- As private.apply_rows_as_user() and its twin, but with a planner that hashes: each of the two sides is read once.
+-- See private.apply_rows_as_user().
 create function private.preview_range_as_user(p_plan private.import_plans, p_from_row integer, p_to_row integer, p_most integer)
 returns private.range_preview
 language sql volatile
 security invoker
 set search_path = ''
 set role = authenticated
-set enable_hashjoin = on
-set enable_nestloop = off
-set enable_mergejoin = off
-set enable_seqscan = off
-set enable_bitmapscan = off
-set jit = off
-set work_mem = '64MB'
-set timezone = 'UTC'
-set datestyle = 'ISO, MDY'
 as $$
   select p.* from private.preview_range(p_plan, p_from_row, p_to_row, p_most) as p;
 $$;
@@ -208,15 +208,6 @@ language sql volatile
 security invoker
 set search_path = ''
 set role = service_role
-set enable_hashjoin = on
-set enable_nestloop = off
-set enable_mergejoin = off
-set enable_seqscan = off
-set enable_bitmapscan = off
-set jit = off
-set work_mem = '64MB'
-set timezone = 'UTC'
-set datestyle = 'ISO, MDY'
 as $$
   select p.* from private.preview_range(p_plan, p_from_row, p_to_row, p_most) as p;
 $$;

@@ -1,378 +1,7 @@
--- How an import begins: its making, the upload's own functions, and the document that tells of it.
--- Needs: imports_suggest, imports_templates, imports_tasks.
--- Exposes: create_import to clients; the ingest functions to the upload's connection.
-
--- Documents ---------------------------------------------------------------------------------------
-
-create function private.describe_job(p_job public.scheduled_jobs)
-returns jsonb
-language sql stable
-security invoker
-set search_path = ''
-as $$
-  select jsonb_build_object(
-    'id', p_job.id, 'job_type', p_job.job_type, 'status', p_job.status, 'phase', p_job.phase,
-    'import_id', p_job.batch_id, 'total', p_job.total_count, 'done', p_job.done_count, 'failed', p_job.failed_count,
-    'result', p_job.result, 'error', p_job.error, 'created_at', p_job.created_at, 'started_at', p_job.started_at, 'finished_at', p_job.finished_at
-  );
-$$;
-
--- What became of an import's rows so far: the sum of its chunks, so that no counter is contended.
--- Definer: outcomes are closed. Zero for those who may not see the import.
-create function private.outcome_counts(
-  p_batch public.import_batches,
-  out inserted bigint, out updated bigint, out unchanged bigint, out deleted bigint, out refused bigint
-)
-language sql stable
-security definer
-set search_path = ''
-as $$
-  select
-    coalesce(sum(o.inserted_count), 0), coalesce(sum(o.updated_count), 0), coalesce(sum(o.unchanged_count), 0),
-    coalesce(sum(o.deleted_count), 0), coalesce(sum(o.refused_count), 0)
-  from private.import_outcomes as o
-  join public.import_batches as b on b.id = o.batch_id and b.org_id in (select private.org_ids('viewer'))
-  where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id;
-$$;
-
--- What an undo made of the records so far; null before there was one. Definer: as above.
-create function private.undo_counts(p_batch public.import_batches)
-returns jsonb
-language sql stable
-security definer
-set search_path = ''
-as $$
-  select jsonb_build_object('reversed', sum(r.reversed_count), 'kept', coalesce((
-      select jsonb_object_agg(k.reason, k.count)
-      from (
-        select e.key as reason, sum(e.value::integer) as count
-        from private.import_reversals as v
-        cross join lateral jsonb_each_text(v.kept_counts) as e
-        where v.staged_on = p_batch.staged_on and v.batch_id = p_batch.id
-        group by e.key
-      ) as k
-    ), '{}'))
-  from private.import_reversals as r
-  join public.import_batches as b on b.id = r.batch_id and b.org_id in (select private.org_ids('viewer'))
-  where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
-  having count(*) > 0;
-$$;
-
--- What keeps an import from being validated.
-create function private.waiting_for(p_batch public.import_batches)
-returns jsonb
-language sql stable
-security invoker
-set search_path = ''
-as $$
-  select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'dataset', p.dataset, 'status', p.status) order by p.dataset, p.id), '[]')
-  from private.prerequisites(p_batch) as p
-  where p_batch.status in ('receiving', 'staged', 'validating') and p.status is distinct from 'completed';
-$$;
-
--- The document of an import that the caller may see. Definer: the job's row holds claims, which no client may read.
-create function private.describe_import(p_import_id uuid)
-returns jsonb
-language plpgsql stable
-security definer
-set search_path = ''
-set jit = off -- where it is on, it spends a second on what takes milliseconds
-as $$
-declare
-  v_batch    public.import_batches := private.find_import(p_import_id);
-  v_job      public.scheduled_jobs;
-  v_counts   record;
-  v_invalid  integer := coalesce(v_batch.invalid_count, 0);
-  v_skipped  integer := coalesce(v_batch.skipped_count, 0);
-  v_progress jsonb;
-begin
-  select j.* into v_job
-  from public.scheduled_jobs as j
-  where j.batch_id = v_batch.id
-  order by j.created_at desc, j.id
-  limit 1;
-
-  select c.* into v_counts from private.outcome_counts(v_batch) as c;
-
-  select jsonb_build_object(
-    'total', p.total_items, 'processed', p.processed_count, 'failed', p.failed_count,
-    'elapsed_seconds', p.elapsed_seconds, 'items_per_minute', p.speed_items_per_min, 'eta_seconds', p.eta_seconds)
-  into v_progress
-  from public.sync_progress as p
-  where p.org_id = v_batch.org_id and p.sync_id = v_job.id::text;
-
-  return jsonb_build_object(
-    'id', v_batch.id, 'org_id', v_batch.org_id, 'dataset', v_batch.dataset, 'mode', v_batch.mode,
-    'source', v_batch.source, 'status', v_batch.status, 'file_name', v_batch.file_name,
-    'row_count', v_batch.row_count, 'byte_size', v_batch.byte_size, 'content_hash', v_batch.content_hash,
-    'columns', v_batch.columns, 'format', v_batch.format, 'sample', v_batch.sample,
-    'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'template_id', v_batch.template_id,
-    'options', private.normalize_options(v_batch.options),
-    'counts', jsonb_build_object(
-      'rows', v_batch.row_count,
-      'valid', v_batch.row_count - v_invalid - v_skipped,
-      'failed', v_invalid + v_counts.refused,
-      'skipped', v_skipped,
-      'inserted', v_counts.inserted,
-      'updated', v_counts.updated,
-      'unchanged', v_counts.unchanged,
-      'deleted', v_counts.deleted,
-      'pending', v_batch.row_count - v_invalid - v_skipped - v_counts.refused
-        - v_counts.inserted - v_counts.updated - v_counts.unchanged - v_counts.deleted
-    ),
-    'issues', v_batch.issue_counts,
-    'error', v_batch.error,
-    'undo', private.undo_counts(v_batch),
-    'progress', v_progress,
-    'job', case when v_job.id is not null then private.describe_job(v_job) end,
-    'set_id', v_batch.set_id, 'depends_on', v_batch.depends_on, 'waiting_for', private.waiting_for(v_batch),
-    'corrects', v_batch.corrects,
-    'corrected_by', (
-      select coalesce(jsonb_agg(b.id order by b.created_at), '[]') from public.import_batches as b where b.corrects = v_batch.id
-    ),
-    'added_columns', private.added_columns(v_batch),
-    'chain', private.import_chain(v_batch),
-    'duplicate_of', v_batch.duplicate_of,
-    'initiated_by', v_batch.initiated_by, 'created_at', v_batch.created_at, 'staged_at', v_batch.staged_at,
-    'validated_at', v_batch.validated_at, 'finished_at', v_batch.finished_at
-  );
-end;
-$$;
-
--- Creating ----------------------------------------------------------------------------------------
-
--- The organization that the caller makes something for: the one named, or their own.
-create function private.resolve_organization(p_org_id uuid)
-returns uuid
-language plpgsql stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_org_id uuid := p_org_id;
-begin
-  if v_org_id is null and not private.is_service_caller() then
-    v_org_id := (select p.org_id from public.profiles as p where p.id = auth.uid());
-  end if;
-  if v_org_id is null then
-    raise exception using
-      errcode = '22023',
-      message = 'organization is required',
-      hint    = 'Name org_id: the caller belongs to no organization.';
-  end if;
-  -- A stranger learns nothing of what the organization has, so this comes first.
-  if not exists (select from private.org_ids('viewer') as o (id) where o.id = v_org_id) then
-    raise exception using errcode = 'PT404', message = 'organization not found';
-  end if;
-  return v_org_id;
-end;
-$$;
-
--- The import whose failed rows the caller brings in again: theirs to act upon, and judged.
-create function private.find_correctable(p_import_id uuid)
-returns public.import_batches
-language plpgsql stable
-security invoker
-set search_path = ''
-as $$
-declare
-  c_most  constant integer := 100;
-  v_batch public.import_batches := private.find_import(p_import_id);
-begin
-  perform private.require_import_right(v_batch);
-  if v_batch.staged_at is null
-    or v_batch.status not in ('validated', 'completed', 'failed', 'cancelled', 'undone') then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import is not judged yet',
-      detail  = format('import %s is %s', v_batch.id, v_batch.status),
-      hint    = case
-        when v_batch.status = 'failed' then 'None of its rows was kept: send the file as a new import.'
-        else 'Correct its rows once it is validated or at its end.'
-      end;
-  end if;
-  perform private.require_rows(v_batch);
-
-  -- Whoever reads one of them reads the counts of all.
-  if private.chain_length(v_batch) > c_most then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import has been corrected too often',
-      detail  = format('%s imports', c_most),
-      hint    = 'Send what is left as a new import.';
-  end if;
-  return v_batch;
-end;
-$$;
-
--- The set, if it is the organization's and the caller's to add to: they made it, or are an admin.
-create function private.require_set(p_set_id uuid, p_org_id uuid)
-returns void
-language plpgsql stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_set public.import_sets;
-begin
-  select s.* into v_set from public.import_sets as s where s.id = p_set_id and s.org_id = p_org_id;
-  if not found then
-    raise exception using errcode = 'PT404', message = 'import set not found';
-  end if;
-  perform private.require_org_role(
-    p_org_id, case when v_set.created_by = auth.uid() then 'member' else 'admin' end::public.org_role);
-end;
-$$;
-
--- Definer: batches are written by Sluice alone. Authorises first.
-create function private.create_import(
-  p_dataset text, p_mode text, p_org_id uuid, p_file_name text, p_source text, p_mapping jsonb, p_options jsonb,
-  p_idempotency_key text, p_template_id uuid, p_set_id uuid, p_depends_on uuid[], p_corrects uuid
-)
-returns jsonb
-language plpgsql volatile
-security definer
-set search_path = ''
-set jit = off
-as $$
-declare
-  v_org_id   uuid := p_org_id;
-  v_parent   public.import_batches; -- which this one corrects
-  v_dataset  public.datasets;
-  v_mode     public.import_mode;
-  v_batch    public.import_batches;
-  v_template public.import_templates;
-  v_options  jsonb;
-begin
-  if p_corrects is not null then
-    v_parent := private.find_correctable(p_corrects);
-    v_org_id := coalesce(v_org_id, v_parent.org_id);
-    if (v_parent.org_id, v_parent.dataset, v_parent.mode::text) is distinct from
-      (v_org_id, coalesce(p_dataset, v_parent.dataset), coalesce(p_mode, v_parent.mode::text)) then
-      raise exception using
-        errcode = '22023',
-        message = 'correction is of another kind than what it corrects',
-        detail  = format('import %s: dataset %s, mode %s', v_parent.id, v_parent.dataset, v_parent.mode),
-        hint    = 'Leave dataset and mode out, or send the file as an import of its own.';
-    end if;
-  end if;
-
-  v_org_id := private.resolve_organization(v_org_id);
-
-  select d.* into v_dataset from public.datasets as d where d.key = coalesce(p_dataset, v_parent.dataset);
-  if not found then
-    raise exception using
-      errcode = '22023',
-      message = 'dataset is unknown',
-      detail  = format('no dataset %s', to_json(p_dataset)),
-      hint    = format('Datasets are: %s.', (select string_agg(d.key, ', ' order by d.position) from public.datasets as d));
-  end if;
-
-  if p_corrects is not null then
-    v_mode := v_parent.mode;
-  elsif p_mode is null then
-    v_mode := case when 'upsert' = any (v_dataset.allowed_modes) then 'upsert' else v_dataset.allowed_modes[1] end;
-  elsif p_mode = any (v_dataset.allowed_modes::text[]) then
-    v_mode := p_mode;
-  else
-    raise exception using
-      errcode = '22023',
-      message = 'mode is not allowed',
-      detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
-      hint    = format('Allowed are: %s.', array_to_string(v_dataset.allowed_modes, ', '));
-  end if;
-  perform private.require_org_role(v_org_id, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role);
-
-  if p_idempotency_key is not null then
-    select b.* into v_batch
-    from public.import_batches as b
-    where b.org_id = v_org_id
-      and b.initiated_by is not distinct from auth.uid()
-      and b.idempotency_key = p_idempotency_key;
-    if found then
-      if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and v_batch.created_at < now() - interval '10 seconds' then
-        perform private.fail_upload(v_batch.id); -- its upload is gone: the key is free again
-      elsif v_batch.status = 'receiving' or (v_batch.dataset, v_batch.mode) is distinct from (v_dataset.key, v_mode) then
-        raise exception using
-          errcode = 'PT409',
-          message = 'idempotency key is in use',
-          detail  = format('import %s is %s, dataset %s, mode %s', v_batch.id, v_batch.status, v_batch.dataset, v_batch.mode),
-          hint    = 'Wait for that upload to end, or use another key for another request.';
-      else
-        return private.describe_import(v_batch.id) || '{"replayed": true}';
-      end if;
-    end if;
-  end if;
-
-  if p_set_id is not null then
-    perform private.require_set(p_set_id, v_org_id);
-  end if;
-
-  -- Options are kept as they were given until the file is there: its template may bring others.
-  v_options := coalesce(v_parent.options || p_options, p_options);
-  perform private.normalize_options(v_options);
-  if p_template_id is not null then
-    v_template := private.find_template(p_template_id, v_dataset.key, v_org_id);
-    v_options := v_template.config -> 'options' || v_options;
-  end if;
-
-  insert into public.import_batches (
-    org_id, dataset, mode, source, file_name, mapping, template_id, options, initiated_by, idempotency_key, set_id, depends_on,
-    corrects
-  )
-  values (
-    v_org_id, v_dataset.key, v_mode, p_source, p_file_name,
-    case
-      when v_template.id is not null then private.template_mapping(v_template, null, p_mapping)
-      when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping)
-      else v_parent.mapping
-    end,
-    coalesce(v_template.id, case when p_mapping is null then v_parent.template_id end),
-    v_options, auth.uid(), p_idempotency_key,
-    p_set_id, private.normalize_prerequisites(v_org_id, p_depends_on), p_corrects
-  )
-  returning * into v_batch;
-  perform private.require_no_cycle(v_batch.id); -- looked at again before it is validated
-  return private.describe_import(v_batch.id);
-end;
-$$;
-
-create function public.create_import(
-  dataset text default null,
-  mode text default null,
-  org_id uuid default null,
-  file_name text default null,
-  source text default 'api',
-  mapping jsonb default null,
-  options jsonb default '{}',
-  idempotency_key text default null,
-  template_id uuid default null,
-  set_id uuid default null,
-  depends_on uuid[] default null,
-  corrects uuid default null
-)
-returns jsonb
-language sql volatile
-security invoker
-set search_path = ''
-as $$
-  select private.create_import(
-    create_import.dataset, create_import.mode, create_import.org_id, create_import.file_name, create_import.source,
-    create_import.mapping, create_import.options, create_import.idempotency_key, create_import.template_id,
-    create_import.set_id, create_import.depends_on, create_import.corrects
-  );
-$$;
-comment on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) is
-  'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key '
-  'was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. '
-  'template_id: whose mapping and options it takes, but for those that are given here. '
-  'set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is '
-  'validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. '
-  'Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
-
--- The upload --------------------------------------------------------------------------------------
--- Called over a direct connection that has become sluice_ingest. All of them are definer: that role may
--- add rows and issues, and nothing else.
+-- The upload: a file's rows become staged rows, all of them or none.
+-- Needs: imports_suggest, imports_templates, imports_create.
+-- Exposes: nothing to clients. The ingest functions to the upload's connection, which has become sluice_ingest. All of
+-- them are definer: that role may add rows and issues, and nothing else.
 
 create function private.ingest_lock_key(p_import_id uuid)
 returns bigint
@@ -494,6 +123,29 @@ begin
 end;
 $$;
 
+create function private.require_receiving(p_import_id uuid)
+returns public.import_batches
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.id = p_import_id and b.status = 'receiving';
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import does not await a file',
+      detail  = format('import %s', p_import_id),
+      hint    = 'Start a new import.';
+  end if;
+  return v_batch;
+end;
+$$;
+
 -- As soon as the header is known: what cannot go well fails before the rows are read. With
 -- p_review = false that includes a required field that no column fills.
 create function private.begin_ingest(p_import_id uuid, p_columns text[], p_review boolean)
@@ -508,15 +160,7 @@ declare
   v_mapping jsonb;
 begin
   perform pg_advisory_xact_lock(private.ingest_lock_key(p_import_id));
-
-  select b.* into v_batch from public.import_batches as b where b.id = p_import_id and b.status = 'receiving';
-  if not found then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import does not await a file',
-      detail  = format('import %s', p_import_id),
-      hint    = 'Start a new import.';
-  end if;
+  v_batch := private.require_receiving(p_import_id);
 
   perform private.require_fit_columns(v_batch.org_id, p_columns);
   v_mapping := (private.initial_mapping(v_batch, p_columns, null)).mapping;
@@ -630,17 +274,8 @@ as $$
 declare
   v_batch public.import_batches;
 begin
-  select b.* into v_batch
-  from public.import_batches as b
-  where b.id = p_import_id and b.status = 'receiving'
-  for update;
-  if not found then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import does not await a file',
-      detail  = format('import %s', p_import_id),
-      hint    = 'Start a new import.';
-  end if;
+  perform from public.import_batches as b where b.id = p_import_id for update;
+  v_batch := private.require_receiving(p_import_id);
 
   perform private.require_fit_columns(v_batch.org_id, p_columns);
   -- The log says who: the direct connection carries no claims.
@@ -729,18 +364,7 @@ as $$
     and not private.is_receiving(b.id);
 $$;
 
--- Grants ------------------------------------------------------------------------------------------
-
-revoke all on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid)
-  from public, anon, authenticated, service_role;
-grant execute on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid)
-  to authenticated, service_role;
-
 revoke all on all functions in schema private from public;
-grant execute on function
-  private.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid),
-  private.describe_import(uuid), private.outcome_counts(public.import_batches), private.undo_counts(public.import_batches)
-  to authenticated, service_role;
 grant execute on function
   private.ingest_limits(), private.dataset_of_file(text), private.begin_ingest(uuid, text[], boolean),
   private.finish_ingest(uuid, text[], integer, bigint, text, jsonb, jsonb),
