@@ -11,11 +11,13 @@ create table public.datasets (
   label         text not null,
   target        text not null,
   id_column     text not null,
-  org_column    text not null,
+  org_column    text,
   key_fields    text[] not null,
   group_field   text,
   lines         text,
   apply_function text,
+  check_function text,
+  required_role public.org_role not null default 'member',
   allowed_modes public.import_mode[] not null,
   entity_type   public.sync_entity_type not null,
   position      integer not null,
@@ -25,19 +27,31 @@ create table public.datasets (
   constraint datasets_key_fields_check check (cardinality(key_fields) > 0),
   constraint datasets_allowed_modes_check check (cardinality(allowed_modes) > 0),
   constraint datasets_group_field_check check (group_field = any (key_fields)),
-  constraint datasets_apply_function_check check (num_nulls(group_field, lines, apply_function) in (0, 3))
+  constraint datasets_lines_check check ((group_field is null) = (lines is null)),
+  constraint datasets_apply_function_check check (
+    apply_function is not null or num_nonnulls(group_field, check_function) = 0 and org_column is not null
+  ),
+  constraint datasets_function_key_check check (
+    apply_function is null or group_field is not null or cardinality(key_fields) = 1
+  ),
+  constraint datasets_required_role_check check (required_role <> 'viewer')
 );
 alter table public.datasets enable row level security;
-comment on table public.datasets is 'What can be imported: a table that private.register_dataset found fit.';
-comment on column public.datasets.target is 'The table, with its schema.';
+comment on table public.datasets is 'What can be imported: a table that private.register_dataset found fit, or what a function writes.';
+comment on column public.datasets.target is 'The table, with its schema; where a function writes, perhaps a view that shows the records.';
 comment on column public.datasets.id_column is 'Its primary key, a uuid. Never mapped.';
-comment on column public.datasets.org_column is 'Its organization. Never mapped: always the import''s.';
+comment on column public.datasets.org_column is
+  'Its organization. Never mapped: always the import''s. Null of a view that shows each caller what they may manage and no more.';
 comment on column public.datasets.key_fields is 'Fields by which a row of a file and a record are the same: unique within the organization.';
 comment on column public.datasets.group_field is
   'Where several rows of a file make one record, a record with lines: the field by which they belong together, the key of the record.';
 comment on column public.datasets.lines is 'The table of those lines, with its schema.';
-comment on column public.datasets.apply_function is 'What writes such records: (org_id uuid, mode import_mode, clear text[], rows <type>[]) '
-  'returns void. mode: insert (none of the records exists), update, delete (all of them do, and are locked); clear: columns that a blank clears.';
+comment on column public.datasets.apply_function is 'What writes records with lines, and others where a table is not enough: '
+  '(org_id uuid, mode import_mode, clear text[], rows <type>[]) returns void. mode: insert (none of the records exists), update, delete '
+  '(all of them do, and are locked); clear: columns that a blank clears.';
+comment on column public.datasets.check_function is 'What judges rows beside the rules: (org_id uuid, mode import_mode, rows <type>[]) returns table '
+  '(place integer, field text, code text, message text, value text), an error each; place: of the row in rows, from 1.';
+comment on column public.datasets.required_role is 'The least role that imports into it. Where it is admin, only admins see its imports.';
 
 create table public.dataset_fields (
   dataset     text not null references public.datasets (key) on delete cascade,
@@ -49,9 +63,11 @@ create table public.dataset_fields (
   aliases     text[] not null default '{}',
   rules       jsonb not null default '{}',
   reference   jsonb,
+  chunk_rows  integer,
   position    integer not null,
 
-  primary key (dataset, name)
+  primary key (dataset, name),
+  constraint dataset_fields_chunk_rows_check check (chunk_rows > 0)
 );
 alter table public.dataset_fields enable row level security;
 comment on table public.dataset_fields is 'The columns of a dataset that a file may fill, with the rules for each.';
@@ -60,10 +76,22 @@ comment on column public.dataset_fields.type is 'PostgreSQL type, as format_type
 comment on column public.dataset_fields.is_required is 'A new record needs a value: not null without a default, or part of the key.';
 comment on column public.dataset_fields.aliases is 'Other names that files give the column, for the suggestion of mappings.';
 comment on column public.dataset_fields.rules is
-  'Any of { format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, unique_in_file: boolean, '
-  'same_in_group: boolean }.';
+  'Any of { lower: boolean, format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, '
+  'unique_in_file: boolean, same_in_group: boolean }. lower: the value becomes lower case before anything else looks at it.';
 comment on column public.dataset_fields.reference is
   'Another record, which files name by its key: { dataset, field }. Looked up within the organization.';
+comment on column public.dataset_fields.chunk_rows is
+  'Most rows that a task writes where the field is mapped: its values are dear, such as passwords to be hashed.';
+
+-- The fields by which a record is found.
+create function private.record_key(p_dataset public.datasets)
+returns text[]
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case when p_dataset.group_field is null then p_dataset.key_fields else array[p_dataset.group_field] end;
+$$;
 
 -- Rules are compiled into SQL: what cannot be compiled is refused here, not when an import runs.
 create function private.tg_dataset_fields__guard_rules()
@@ -82,6 +110,7 @@ begin
       when 'one_of' then jsonb_typeof(v_rule.value) = 'array'
         and not jsonb_path_exists(v_rule.value, 'strict $[*] ? (@.type() != "string")')
       when 'pattern' then jsonb_typeof(v_rule.value) = 'string'
+      when 'lower' then jsonb_typeof(v_rule.value) = 'boolean'
       when 'unique_in_file' then jsonb_typeof(v_rule.value) = 'boolean'
       when 'same_in_group' then jsonb_typeof(v_rule.value) = 'boolean'
       when 'min' then jsonb_typeof(v_rule.value) = 'number'
@@ -206,6 +235,15 @@ as $$
   limit 1;
 $$;
 
+create function private.is_view(p_relation regclass)
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select exists (select from pg_class as c where c.oid = p_relation and c.relkind = 'v');
+$$;
+
 -- The column by which lines refer to their record: that of a foreign key to its primary key.
 create function private.lines_column(p_lines regclass, p_table regclass)
 returns name
@@ -223,8 +261,9 @@ as $$
   limit 1;
 $$;
 
--- The composite type of the rows that an apply function takes; null where it is not such a function.
-create function private.apply_row_type(p_function text)
+-- The composite type of the rows that an apply function takes, given the types of its arguments before them,
+-- or a check function; null where it is not such a function.
+create function private.function_row_type(p_function text, p_arguments regtype[])
 returns regclass
 language sql stable
 security invoker
@@ -232,13 +271,19 @@ set search_path = ''
 as $$
   select e.typrelid::regclass
   from pg_proc as p
-  join pg_type as a on a.oid = p.proargtypes[3]
+  join pg_type as a on a.oid = p.proargtypes[p.pronargs - 1]
   join pg_type as e on e.oid = a.typelem and e.typrelid <> 0
   where p.oid = to_regproc(p_function)
-    and p.pronargs = 4
-    and p.proargtypes[0] = 'uuid'::regtype
-    and p.proargtypes[1] = 'public.import_mode'::regtype
-    and p.proargtypes[2] = 'text[]'::regtype;
+    and p.proargtypes[0:p.pronargs - 2]::oid[] = p_arguments::oid[];
+$$;
+
+create function private.apply_row_type(p_function text)
+returns regclass
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select private.function_row_type(p_function, '{uuid,public.import_mode,text[]}');
 $$;
 
 -- The record that a column refers to, if that is a record of a dataset with a key of one field: by a
@@ -273,9 +318,10 @@ $$;
 -- ours, in plans). A column <x>_id that refers to a record of another dataset becomes the field <x>,
 -- that record's key. Aliases and further rules can then be added to dataset_fields.
 --
--- With group_field, lines and apply_function several rows of a file make one record with lines:
--- fields are the columns of the apply function's rows, whose rules are those of the columns of the
--- same names in target or lines.
+-- With an apply function fields are the columns of its rows, whose rules are those of the columns of the
+-- same names in target or lines. With group_field and lines several rows of a file make one record with
+-- lines. Without, target may be a view: its columns are id, the key and what else is known of the records,
+-- and it shows, and lets lock, what the caller may manage.
 --
 -- For the database administrator alone.
 create function private.register_dataset(
@@ -288,7 +334,9 @@ create function private.register_dataset(
   org_column name default 'org_id',
   group_field text default null,
   lines text default null,
-  apply_function text default null
+  apply_function text default null,
+  check_function text default null,
+  required_role public.org_role default 'member'
 )
 returns public.datasets
 language plpgsql volatile
@@ -300,7 +348,8 @@ declare
   v_table    regclass := to_regclass(register_dataset.target);
   v_lines    regclass := to_regclass(register_dataset.lines);
   v_rows     regclass := private.apply_row_type(register_dataset.apply_function);
-  v_is_group boolean := register_dataset.apply_function is not null;
+  v_by_function boolean := register_dataset.apply_function is not null;
+  v_is_view  boolean := v_by_function and register_dataset.lines is null and private.is_view(v_table);
   v_refusal  text;
   v_hint     text;
   v_id       name;
@@ -311,29 +360,37 @@ begin
   from pg_index as i
   join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
   where i.indrelid = v_table and i.indisprimary and i.indnkeyatts = 1 and a.atttypid = 'uuid'::regtype;
+  if v_is_view then
+    select a.attname into v_id
+    from pg_attribute as a
+    where a.attrelid = v_table and a.attname = 'id' and a.atttypid = 'uuid'::regtype;
+  end if;
 
   select r.refusal, r.hint into v_refusal, v_hint
   from (values
     (1, v_table is null,
       'there is no such table', 'Name it with its schema.'),
-    (2, not exists (select from pg_class as c where c.oid = v_table and c.relkind in ('r', 'p')),
-      'it is not a table', 'Views and foreign tables cannot be imported into.'),
-    (3, exists (select from pg_class as c where c.oid in (v_table, v_lines) and not c.relrowsecurity),
+    (2, not v_is_view and not exists (select from pg_class as c where c.oid = v_table and c.relkind in ('r', 'p')),
+      'it is not a table', 'Views can be imported into by an apply function without lines, foreign tables cannot.'),
+    (3, not v_is_view and exists (select from pg_class as c where c.oid in (v_table, v_lines) and not c.relrowsecurity),
       'row level security is off', 'Enable it and write policies: rows are applied as the caller.'),
     (4, v_id is null,
-      'its primary key is not a single uuid', 'Records are remembered by a uuid.'),
-    (5, not exists (
+      'its primary key is not a single uuid', 'Records are remembered by a uuid; of a view by its column id.'),
+    (5, not (v_is_view and register_dataset.org_column is null) and not exists (
         select from pg_attribute as a
         where a.attrelid = v_table and a.attname = register_dataset.org_column
-          and a.atttypid = 'uuid'::regtype and a.attnotnull and not a.attisdropped
+          and a.atttypid = 'uuid'::regtype and (a.attnotnull or v_is_view) and not a.attisdropped
       ),
       'it has no organization column', 'A uuid column, not null, that names the organization.'),
     (6, v_table is not null and not has_table_privilege('authenticated', v_table, 'select'),
       'authenticated may not select from it', 'Grant select on the whole table: outcomes compare whole rows.'),
-    (7, v_is_group and (v_rows is null or not has_function_privilege('authenticated', to_regproc(register_dataset.apply_function), 'execute')),
+    (7, v_by_function and (v_rows is null or not has_function_privilege('authenticated', to_regproc(register_dataset.apply_function), 'execute')),
       'its apply function is none', 'A function (uuid, public.import_mode, text[], <composite type>[]) that authenticated may execute.'),
-    (8, v_is_group and private.lines_column(v_lines, v_table) is null,
-      'its lines do not refer to it', 'The table of lines needs a foreign key of one column to the primary key.')
+    (8, register_dataset.lines is not null and private.lines_column(v_lines, v_table) is null,
+      'its lines do not refer to it', 'The table of lines needs a foreign key of one column to the primary key.'),
+    (9, register_dataset.check_function is not null
+        and private.function_row_type(register_dataset.check_function, '{uuid,public.import_mode}') is distinct from v_rows,
+      'its check function is none', 'A function (uuid, public.import_mode, <composite type of the apply function>[]).')
   ) as r (position, applies, refusal, hint)
   where r.applies
   order by r.position
@@ -341,7 +398,8 @@ begin
 
   if v_refusal is null then
     insert into public.datasets (
-      key, label, target, id_column, org_column, key_fields, group_field, lines, apply_function, allowed_modes, entity_type, position
+      key, label, target, id_column, org_column, key_fields, group_field, lines, apply_function, check_function, required_role,
+      allowed_modes, entity_type, position
     )
     values (
       register_dataset.dataset,
@@ -353,6 +411,8 @@ begin
       register_dataset.group_field,
       v_lines::text,
       to_regproc(register_dataset.apply_function)::text,
+      to_regproc(register_dataset.check_function)::text,
+      register_dataset.required_role,
       register_dataset.allowed_modes,
       register_dataset.entity_type,
       (select count(*) + 1 from public.datasets)
@@ -363,8 +423,8 @@ begin
     select
       v_dataset.key, n.name, a.attname, initcap(replace(n.name, '_', ' ')), coalesce(r.type, format_type(a.atttypid, a.atttypmod)),
       n.name = any (v_dataset.key_fields) or coalesce(c.attnotnull and not c.atthasdef, false),
-      case when r.dataset is null and c.attrelid is not null then private.catalog_rules(c.attrelid::regclass, c.attname) else '{}' end
-        || case when v_is_group and c.attrelid = v_table and n.name <> v_dataset.group_field then '{"same_in_group": true}' else '{}' end::jsonb,
+      case when r.dataset is null then private.catalog_rules(coalesce(c.attrelid, a.attrelid)::regclass, a.attname) else '{}' end
+        || case when c.attrelid = v_table and n.name <> v_dataset.group_field then '{"same_in_group": true}' else '{}' end::jsonb,
       case when r.dataset is not null then jsonb_build_object('dataset', r.dataset, 'field', r.field) end,
       row_number() over (order by a.attnum)
     from pg_attribute as a
@@ -390,20 +450,25 @@ begin
       and not a.attisdropped
       and a.attgenerated = ''
       and a.attidentity = ''
-      and a.attname not in (v_id, register_dataset.org_column)
+      and a.attname <> v_id
+      and a.attname is distinct from register_dataset.org_column
       and not starts_with(a.attname, '_')
-      and (v_is_group or has_column_privilege('authenticated', v_table, a.attnum, 'insert'));
+      and (v_by_function or has_column_privilege('authenticated', v_table, a.attnum, 'insert'));
 
     select array_agg(f.column_name) into v_record_key
     from public.dataset_fields as f
-    where f.dataset = v_dataset.key and f.name = any (case when v_is_group then array[v_dataset.group_field] else v_dataset.key_fields end);
+    where f.dataset = v_dataset.key and f.name = any (private.record_key(v_dataset));
 
     select r.refusal, r.hint into v_refusal, v_hint
     from (values
       (1, (select count(*) from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (v_dataset.key_fields))
           < cardinality(v_dataset.key_fields),
         'authenticated may not insert the key', 'Grant insert on the columns that files may fill.'),
-      (2, private.unique_index(v_table, v_record_key || register_dataset.org_column) is null,
+      (2, v_is_view and not exists (
+          select from pg_attribute as a where a.attrelid = v_table and a.attname = v_record_key[1] and not a.attisdropped
+        ),
+        'it does not show the key', 'Records are found by the column of the view that has the key''s name.'),
+      (3, not v_is_view and private.unique_index(v_table, v_record_key || register_dataset.org_column) is null,
         'it has no unique key on the organization column and the key',
         format('alter table %s add unique (%s, %s), without a predicate',
           register_dataset.target, register_dataset.org_column, array_to_string(v_record_key, ', ')))
@@ -424,6 +489,26 @@ begin
 end;
 $$;
 
+-- The role that it takes to act on an import of this dataset: at least p_minimum_role.
+create function private.role_for(p_dataset text, p_minimum_role public.org_role)
+returns public.org_role
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select greatest(p_minimum_role, d.required_role) from public.datasets as d where d.key = p_dataset;
+$$;
+
+-- Those whose imports all people of an organization see; of the others admins do.
+create function private.open_datasets()
+returns setof text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select d.key from public.datasets as d where d.required_role < 'admin';
+$$;
+
 create policy datasets_select on public.datasets
   for select to authenticated using (true);
 create policy dataset_fields_select on public.dataset_fields
@@ -432,3 +517,4 @@ create policy dataset_fields_select on public.dataset_fields
 revoke all on public.datasets, public.dataset_fields from public, anon, authenticated, service_role;
 grant select on public.datasets, public.dataset_fields to authenticated, service_role;
 revoke all on all functions in schema private from public;
+grant execute on function private.role_for(text, public.org_role), private.open_datasets() to authenticated, service_role;

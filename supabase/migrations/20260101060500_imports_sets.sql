@@ -112,7 +112,7 @@ begin
   from unnest(v_ids) as i (id)
   where not exists (
     select from public.import_batches as b
-    where b.id = i.id and b.org_id = p_org_id and b.org_id in (select private.org_ids('viewer'))
+    where b.id = i.id and b.org_id = p_org_id and private.sees_import(b)
   )
   limit 1;
   if found then

@@ -7,13 +7,14 @@ create table private.import_plans (
   org_id           uuid not null,
   mode             public.import_mode not null,
   target           text not null,
-  key_index        text not null,
+  key_index        text,
   insert_columns   text[] not null,
   update_columns   text[] not null,
   hash_sql         text not null,
   keys_sql         text not null,
   validate_sql     text not null,
   validate_bare_sql text,
+  check_sql        text,
   duplicates_sql   text[] not null,
   group_sql        text,
   lookup_sql       text,
@@ -27,7 +28,7 @@ create table private.import_plans (
 );
 comment on table private.import_plans is
   'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the '
-  'table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; '
+  'table''s CHECKs, for when one of them raises); check_sql: those that the dataset''s check function finds; duplicates_sql: issues of a bucket of keys, one text a unique set; '
   'group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; '
   'missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began; '
   'exists_sql: whether there is any record; preview_sql: what would become of the rows of ranges; image_sql: records as they are.';
@@ -270,16 +271,6 @@ begin
   end if;
   return '{"duplicates": "error", "on_error": "skip", "blank": "ignore"}'::jsonb || p_options;
 end;
-$$;
-
--- The fields by which a record is found.
-create function private.record_key(p_dataset public.datasets)
-returns text[]
-language sql immutable
-security invoker
-set search_path = ''
-as $$
-  select case when p_dataset.group_field is null then p_dataset.key_fields else array[p_dataset.group_field] end;
 $$;
 
 -- Fields that the mode cannot do without and the mapping does not fill.
@@ -615,6 +606,9 @@ begin
 
   if p_entry ->> 'default' is not null then
     value := format('coalesce(%s, %L)', value, p_entry ->> 'default');
+  end if;
+  if (p_field.rules -> 'lower')::boolean then
+    value := format('lower(%s)', value);
   end if;
 end;
 $$;

@@ -275,7 +275,7 @@ set search_path = ''
 as $$
   select c.letter_case
   from (values (1, null), (2, 'upper'), (3, 'lower')) as c (position, letter_case)
-  where p_rules ?| '{one_of,pattern}' and not exists (
+  where p_rules ?| '{one_of,pattern}' and (p_rules -> 'lower')::boolean is not true and not exists (
     select
     from unnest(p_values) as v
     cross join lateral (

@@ -88,6 +88,16 @@ begin
 end;
 $$;
 
+-- The condition that a record is of an organization; that of a view which shows no other needs none.
+create function private.of_organization(p_alias text, p_org_column text, p_organization text)
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case when p_org_column is null then 'true' else format('%s.%I = %s', p_alias, p_org_column, p_organization) end;
+$$;
+
 -- The ids of the records that rows name, as a CTE: one object of keys a field, read once for all rows. Probes of the
 -- index, one a row, would be slower and, where a policy or missing statistics mislead the planner, scans.
 create function private.compile_references(p_fields private.planned_field[], p_rows text, p_organization text)
@@ -97,8 +107,9 @@ security invoker
 set search_path = ''
 as $$
   select coalesce('refs as materialized (select ' || string_agg(format(
-    '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where x.%4$I = %5$s and x.%1$I = any (array(select distinct %6$s from %7$s))) as _%8$s',
-    f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target', f.reference ->> 'org_column', p_organization,
+    '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where %4$s and x.%1$I = any (array(select distinct %5$s from %6$s))) as _%7$s',
+    f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target',
+    private.of_organization('x', f.reference ->> 'org_column', p_organization),
     case f.class when 'text' then f.value else format('case when pg_input_is_valid(%1$s, %2$L) then (%1$s)::%3$s end', f.value, f.type, f.type) end,
     p_rows, f.number), ', ' order by f.number) || '), ', '')
   from unnest(p_fields) as f
@@ -141,6 +152,24 @@ as $$
   from (select format('(%s)::%s', p_field.value, p_field.type)) as v (value);
 $$;
 
+-- For apply functions: the row that is written cannot be, for a reason that has a code of its own. The engine finds
+-- the row, tries the others without it, and makes this its issue. The message is constant, p_detail goes to logs alone.
+create function private.refuse_row(p_code text, p_field text, p_message text, p_detail text default null)
+returns void
+language plpgsql immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode    = 'IR001',
+    message    = p_message,
+    detail     = coalesce(p_detail, ''),
+    column     = coalesce(p_field, ''),
+    constraint = p_code;
+end;
+$$;
+
 -- Somebody deleted the record since the rows were validated, or the actor may not see it.
 create function private.refuse_reference(p_field text, p_label text, p_value text)
 returns uuid
@@ -149,11 +178,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  raise exception using
-    errcode = 'IR001',
-    message = format('no record of %s has this key', p_label),
-    detail  = p_value,
-    column  = p_field;
+  perform private.refuse_row('reference_not_found', p_field, format('no record of %s has this key', p_label), p_value);
+  return null;
 end;
 $$;
 
@@ -218,4 +244,5 @@ as $$
 $$;
 
 revoke all on all functions in schema private from public;
-grant execute on function private.refuse_reference(text, text, text) to authenticated, service_role;
+grant execute on function private.refuse_row(text, text, text, text), private.refuse_reference(text, text, text)
+  to authenticated, service_role;

@@ -1,4 +1,4 @@
--- The compiler, third part: where several rows of a file make one record, and a function writes it.
+-- The compiler, third part: where several rows of a file make one record, and where a function writes records.
 -- Needs: imports_fields.
 -- Exposes: nothing to clients.
 
@@ -101,10 +101,56 @@ select count(distinct i.row_number)::integer from issued as i $q$,
 end;
 $$;
 
--- For records with lines: three statements, which private.apply_groups() runs for the rows after $2, to $3,
+-- A row r of the file as the dataset's functions take it; what is not mapped is null.
+create function private.row_expression(p_type regclass, p_fields private.planned_field[], p_refuse boolean)
+returns text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select format('row(%s)::%s',
+    string_agg(
+      case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod))
+        else private.typed_value(f, p_refuse) end, ', ' order by a.attnum),
+    p_type)
+  from pg_attribute as a
+  left join unnest(p_fields) as f on f.column_name = a.attname
+  where a.attrelid = p_type and a.attnum > 0 and not a.attisdropped;
+$$;
+
+-- Issues that the dataset's check function finds among the rows after $3, to $4, of batch $2, staged on $1, for
+-- organization $5. It gets those that have no error yet.
+create function private.compile_check(p_dataset public.datasets, p_mode public.import_mode, p_fields private.planned_field[])
+returns text
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select format($q$
+with %ss as materialized (
+  select array_agg(r.row_number order by r.row_number) as numbers, array_agg(%s order by r.row_number) as rows
+  from private.import_rows as r
+  where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4
+    and r.row_number not in (
+      select i.row_number from private.import_issues as i
+      where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4 and i.severity = 'error'
+    )
+)
+insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
+select $1, $2, s.numbers[i.place], i.field, i.code, i.message, left(i.value, 200), 'validate'
+from s
+cross join lateral %s($5, %L, s.rows) as i
+where s.numbers is not null $q$,
+    private.compile_references(p_fields,
+      '(select i.cells from private.import_rows as i where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4) as r',
+      '(select $5::uuid)'),
+    private.row_expression(private.apply_row_type(p_dataset.apply_function), p_fields, false), p_dataset.check_function, p_mode);
+$$;
+
+-- Where a function writes: three statements, which private.apply_by_function() runs for the rows after $2, to $3,
 -- of batch $1, organization $4. keys: the key of each row; state: records $2 of organization $1 with hash and
 -- image; call: the dataset's function, mode $5, for the records whose keys are in $6 (or not, as $7 says).
-create function private.compile_apply_groups(
+create function private.compile_apply_by_function(
   p_dataset public.datasets, p_mode public.import_mode, p_blank text, p_fields private.planned_field[]
 )
 returns text
@@ -113,32 +159,23 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = p_dataset.group_field);
+  v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = any (private.record_key(p_dataset)));
   v_type   regclass := private.apply_row_type(p_dataset.apply_function);
   v_clear  text[] := array(
     select f.column_name from unnest(p_fields) as f where p_blank = 'clear' and not f.not_null order by f.number
   );
-  v_values text;
 begin
-  select string_agg(
-    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, true) end,
-    ', ' order by a.attnum)
-  into v_values
-  from pg_attribute as a
-  left join unnest(p_fields) as f on f.column_name = a.attname
-  where a.attrelid = v_type and a.attnum > 0 and not a.attisdropped;
-
-  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L, %L) as p',
+  return format('select p.* from private.apply_by_function($1, $2, $3, $4, %L, %L, %L, %L) as p',
     p_mode,
     format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
-    format('select t.%1$I::text, t.%2$I, %3$s, %4$s from %5$s as t where t.%6$I = (select $1::uuid) and t.%1$I = any ($2::%7$s[]) order by t.%1$I',
+    format('select t.%1$I::text, t.%2$I, %3$s, %4$s from %5$s as t where %6$s and t.%1$I = any ($2::%7$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), private.record_image(p_dataset),
-      p_dataset.target, p_dataset.org_column, v_key.type),
-    format('%sselect %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
+      p_dataset.target, private.of_organization('t', p_dataset.org_column, '(select $1::uuid)'), v_key.type),
+    format('%sselect %s($4, $5, %L, array_agg(%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
       ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
       private.with_references(p_fields, 'private.staged_rows'),
-      p_dataset.apply_function, v_clear, v_values, v_type, v_key.value, v_key.type));
+      p_dataset.apply_function, v_clear, private.row_expression(v_type, p_fields, true), v_key.value, v_key.type));
 end;
 $$;
 

@@ -326,7 +326,7 @@ begin
 
   -- The index that makes the key unique, and whether its operators may look behind row level security.
   select c.relname, v_dataset.apply_function is null and not bool_and(p.proleakproof)
-  into strict v_plan.key_index, v_by_id
+  into v_plan.key_index, v_by_id
   from pg_index as x
   join pg_class as c on c.oid = x.indexrelid
   cross join lateral unnest(x.indclass[0:x.indnkeyatts - 1]) as k (opclass)
@@ -337,11 +337,18 @@ begin
   join pg_proc as p on p.oid = e.oprcode
   where x.indexrelid = private.unique_index(v_target, array(select f.column_name::name from unnest(v_keys) as f) || v_dataset.org_column::name)
   group by c.relname;
+  if not found and not private.is_view(v_target) then
+    raise exception using
+      errcode = 'IM005',
+      message = 'dataset has no unique index on its key any more',
+      detail  = v_plan.target,
+      hint    = 'Tell the database administrator.';
+  end if;
 
-  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then array(
+  v_plan.insert_columns := case when v_plan.key_index is not null and p_batch.mode in ('insert', 'upsert') then array(
     select f.column_name from unnest(v_fields) as f where f.relation = v_target order by f.number
   ) || v_dataset.org_column else '{}' end;
-  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then array(
+  v_plan.update_columns := case when v_plan.key_index is not null and p_batch.mode in ('update', 'upsert') then array(
     select f.column_name from unnest(v_fields) as f where f.relation = v_target and f.name <> all (private.record_key(v_dataset)) order by f.number
   ) else '{}' end;
 
@@ -349,6 +356,9 @@ begin
   v_plan.validate_bare_sql := private.compile_validation(v_fields, false);
   if v_plan.validate_bare_sql = v_plan.validate_sql then
     v_plan.validate_bare_sql := null;
+  end if;
+  if v_dataset.check_function is not null then
+    v_plan.check_sql := private.compile_check(v_dataset, p_batch.mode, v_fields);
   end if;
 
   v_plan.duplicates_sql := array(
@@ -366,7 +376,7 @@ begin
 
   select
     string_agg(format('%s as %I', private.typed_value(f, false), f.column_name), ', ' order by f.number),
-    format('t.%I = (select $4::uuid)', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
+    private.of_organization('t', v_dataset.org_column, '(select $4::uuid)') || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
   into v_typed, v_match, v_plan.keys_sql
@@ -380,7 +390,7 @@ left join %s as t on %s $q$, private.with_references(v_keys, 'private.valid_rows
 
   v_plan.merge_sql := case
     when v_dataset.apply_function is not null then
-      private.compile_apply_groups(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields)
+      private.compile_apply_by_function(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields)
     else private.compile_merge(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id)
   end;
 
@@ -390,7 +400,8 @@ from (select r.row_number as _row, r.record_id as _id, %s from private.staged_ro
 where not exists (select from %s as t where %s) $q$,
     private.with_references(v_keys, 'private.staged_rows'), v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
 
-  v_plan.exists_sql := format('select exists (select from %s as t where t.%I = (select $1::uuid))', v_target, v_dataset.org_column);
+  v_plan.exists_sql := format('select exists (select from %s as t where %s)', v_target,
+    private.of_organization('t', v_dataset.org_column, '(select $1::uuid)'));
   v_plan.preview_sql := private.compile_preview(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id);
   v_plan.image_sql := private.compile_images(v_dataset);
 

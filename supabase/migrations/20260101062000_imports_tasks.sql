@@ -10,7 +10,7 @@ insert into public.sync_retry_policy (job_type) values ('validate'), ('commit');
 -- Rights ------------------------------------------------------------------------------------------
 
 -- The caller may act on this import: its session is theirs or shared with them and they are still a member, or they
--- are an admin.
+-- are an admin; of a dataset that is for admins they must be one.
 -- Asked when a job starts and again before each of its chunks.
 create function private.require_import_right(p_batch public.import_batches)
 returns void
@@ -25,10 +25,10 @@ begin
       message = 'organization is not active',
       detail  = format('organization %s', p_batch.org_id);
   end if;
-  perform private.require_org_role(
-    p_batch.org_id,
+  perform private.require_org_role(p_batch.org_id, private.role_for(
+    p_batch.dataset,
     case when p_batch.mode <> 'delete' and private.works_on_import(p_batch.id) then 'member' else 'admin' end::public.org_role
-  );
+  ));
 end;
 $$;
 
@@ -159,14 +159,7 @@ begin
       hint    = 'Give { "import_id": "<uuid>" }.';
   end if;
 
-  select b.* into v_batch
-  from public.import_batches as b
-  where b.id = (new.params ->> 'import_id')::uuid
-    and b.org_id in (select private.org_ids('viewer'));
-  if not found then
-    raise exception using errcode = 'PT404', message = 'import not found';
-  end if;
-
+  v_batch := private.find_import((new.params ->> 'import_id')::uuid);
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
   perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
@@ -284,7 +277,8 @@ begin
     perform private.enqueue_tasks(new, 'prepare', 0, 0, 1);
   else
     perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count,
-      case when (new.params ->> 'whole')::boolean then v_batch.row_count else private.chunk_size(v_batch) end);
+      case when (new.params ->> 'whole')::boolean then v_batch.row_count
+        else private.chunk_size(v_batch, new.job_type in ('dry_run', 'commit')) end);
   end if;
   if new.phase = 'waiting' then
     perform private.settle_waiting_job(new);
@@ -319,13 +313,20 @@ as $$
     and i.severity = 'error';
 $$;
 
-create function private.chunk_size(p_batch public.import_batches)
+-- Rows of one task; of one that writes, no more than the dearest field of those it writes allows.
+create function private.chunk_size(p_batch public.import_batches, p_writes boolean default false)
 returns integer
 language sql stable
 security invoker
 set search_path = ''
 as $$
-  select private.setting('imports.chunk_rows', p_batch.org_id)::integer;
+  select least(private.setting('imports.chunk_rows', p_batch.org_id)::integer, (
+    select min(f.chunk_rows)
+    from public.dataset_fields as f
+    join public.datasets as d on d.key = f.dataset
+    where p_writes and f.dataset = p_batch.dataset and p_batch.mapping ? f.name
+      and (p_batch.mode <> 'delete' or f.name = any (private.record_key(d)))
+  ));
 $$;
 
 -- Statistics of the tables that the import reads and writes, where they are missing or old: what a business
@@ -353,11 +354,32 @@ begin
     ) as t (name)
     join pg_class as c on c.oid = t.name::regclass
     where d.key = p_dataset
+      and c.relkind <> 'v'
       and pg_has_role(c.relowner, 'usage')
       and (c.reltuples < 0 or pg_stat_get_mod_since_analyze(c.oid) > 1000 + c.reltuples / 5)
   loop
     execute format('analyze (skip_locked) %s', v_table);
   end loop;
+end;
+$$;
+
+-- What the dataset's own function says of rows that have no error yet. The planner is its own again. What its values make
+-- it raise is not repeated: they may be secret.
+create function private.check_rows(p_batch public.import_batches, p_check_sql text, p_from_row integer, p_to_row integer)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+set enable_nestloop = on
+as $$
+begin
+  execute p_check_sql using p_batch.staged_on, p_batch.id, p_from_row, p_to_row, p_batch.org_id;
+exception when data_exception or integrity_constraint_violation then
+  raise exception using
+    errcode = 'IM004',
+    message = 'check function of the dataset failed',
+    detail  = format('dataset %s: SQLSTATE %s in the rows after %s, to %s', p_batch.dataset, sqlstate, p_from_row, p_to_row),
+    hint    = 'Tell the database administrator.';
 end;
 $$;
 
@@ -422,6 +444,9 @@ begin
     -- One of the table's CHECKs raises on some value: leave them to the table, row by row.
     execute v_plan.validate_bare_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row, v_batch.org_id;
   end;
+  if v_plan.check_sql is not null then
+    perform private.check_rows(v_batch, v_plan.check_sql, p_task.from_row, p_task.to_row);
+  end if;
 
   return row(
     p_task.to_row - p_task.from_row,

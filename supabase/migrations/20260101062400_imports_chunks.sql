@@ -182,7 +182,7 @@ begin
 end;
 $$;
 
--- Locks records with lines before they are read, so that what is remembered of them is what was changed.
+-- Locks records that a function writes before they are read, so that what is remembered of them is what was changed.
 -- Definer: a lock takes the right to update, which who deletes need not have.
 create function private.lock_records(p_batch_id uuid, p_keys text[])
 returns void
@@ -197,9 +197,9 @@ declare
   v_field   public.dataset_fields;
 begin
   select d.* into v_dataset from public.datasets as d where d.key = v_batch.dataset;
-  select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = v_dataset.group_field;
-  execute format('select from %1$s as t where t.%2$I = (select $1::uuid) and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
-    v_dataset.target, v_dataset.org_column, v_field.column_name, v_field.type)
+  select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (private.record_key(v_dataset));
+  execute format('select from %1$s as t where %2$s and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
+    v_dataset.target, private.of_organization('t', v_dataset.org_column, '(select $1::uuid)'), v_field.column_name, v_field.type)
   using v_batch.org_id, p_keys;
 end;
 $$;

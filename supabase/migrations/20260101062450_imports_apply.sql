@@ -14,7 +14,7 @@ create type private.applied_piece as (
   verdicts        text[] -- of an undo: reversed, or why not
 );
 
--- A record with lines as it is.
+-- A record that a function writes, as it is.
 create type private.record_state as (
   key   text,
   id    uuid,
@@ -46,11 +46,11 @@ create type private.applied_range as (
   reached integer -- how far it came
 );
 
--- Applies records with lines: the dataset's function writes, and what it did is seen by comparing the
--- records before and after. Takes the three statements of private.compile_apply_groups(). The function is
+-- Where a function writes: what it did is seen by comparing the records before and after. Takes the three
+-- statements of private.compile_apply_by_function(). The function is
 -- called for new records and for those that exist, which are locked, apart: so it need not ask, and a
 -- record that somebody else inserts in between is refused by the table, not taken for one of ours.
-create function private.apply_groups(
+create function private.apply_by_function(
   p_batch_id uuid, p_from_row integer, p_to_row integer, p_org_id uuid, p_mode public.import_mode, p_keys text, p_state text, p_call text
 )
 returns private.applied_piece
@@ -124,14 +124,15 @@ as $$
     or left(p_sqlstate, 2) <> all ('{08,0A,25,26,28,2D,40,42,53,54,55,57,58,F0,HV,IM,XX}');
 $$;
 
--- The current role has the rights that the plan needs on the table as such.
+-- The current role has the rights that the plan needs on the table as such. On a view it needs none: whose function
+-- writes behind it decides of each row.
 create function private.has_table_right(p_plan private.import_plans)
 returns boolean
 language sql stable
 security invoker
 set search_path = ''
 as $$
-  select (p_plan.mode <> 'delete' or has_table_privilege(current_user, p_plan.target, 'delete'))
+  select (p_plan.mode <> 'delete' or p_plan.key_index is null or has_table_privilege(current_user, p_plan.target, 'delete'))
     and not exists (
       select from unnest(p_plan.insert_columns) as c
       where not has_column_privilege(current_user, p_plan.target, c, 'insert')
@@ -260,6 +261,7 @@ as $$
   select a.* from private.apply_rows(p_plan, p_statement, p_from_row, p_to_row) as a;
 $$;
 
+-- Meanwhile sluice.import_id says for which import: triggers and apply functions may log it.
 create function private.apply_as(
   p_run_as public.job_run_as, p_plan private.import_plans, p_statement text, p_from_row integer, p_to_row integer
 )
@@ -268,11 +270,17 @@ language plpgsql volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_range private.applied_range;
 begin
+  perform set_config('sluice.import_id', p_plan.batch_id::text, true);
   if p_run_as = 'user' then
-    return private.apply_rows_as_user(p_plan, p_statement, p_from_row, p_to_row);
+    v_range := private.apply_rows_as_user(p_plan, p_statement, p_from_row, p_to_row);
+  else
+    v_range := private.apply_rows_as_service(p_plan, p_statement, p_from_row, p_to_row);
   end if;
-  return private.apply_rows_as_service(p_plan, p_statement, p_from_row, p_to_row);
+  perform set_config('sluice.import_id', '', true);
+  return v_range;
 end;
 $$;
 
@@ -307,7 +315,7 @@ $$;
 
 revoke all on all functions in schema private from public;
 grant execute on function
-  private.apply_groups(uuid, integer, integer, uuid, public.import_mode, text, text, text),
+  private.apply_by_function(uuid, integer, integer, uuid, public.import_mode, text, text, text),
   private.compare_states(text[], integer[], private.record_state[], private.record_state[]),
   private.is_row_error(text), private.has_table_right(private.import_plans),
   private.apply_rows(private.import_plans, text, integer, integer)

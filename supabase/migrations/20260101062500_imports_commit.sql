@@ -80,12 +80,12 @@ begin
     case
       when r.cause is not null then 'group_failed'
       when r.sqlstate = '42501' then 'permission_denied'
-      when r.sqlstate = 'IR001' then 'reference_not_found'
+      when r.sqlstate = 'IR001' then r.constraint_name
       else 'constraint_violation'
     end,
     case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
     case when r.cause is null then r.sqlstate end,
-    case when r.cause is null then nullif(r.constraint_name, '') end,
+    case when r.cause is null and r.sqlstate <> 'IR001' then nullif(r.constraint_name, '') end,
     p_origin
   from unnest(p_fates.refused) as r;
 

@@ -48,7 +48,7 @@ create type private.range_preview as (
 -- Compiling ---------------------------------------------------------------------------------------
 
 -- The valid rows of batch $1 in the ranges after $2, to $3 (arrays), organization $4: whether there is a record,
--- and whether they would write one. Of records with lines it is known only whether they exist.
+-- and whether they would write one. Of records that a function writes it is known only whether they exist.
 -- The keys are given to the index as one list: a probe for each costs five times as much under row level security.
 create function private.compile_preview(
   p_dataset public.datasets, p_mode public.import_mode, p_blank text, p_fields private.planned_field[], p_by_id boolean
@@ -59,9 +59,9 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_is_group boolean := p_dataset.group_field is not null;
+  v_by_function boolean := p_dataset.apply_function is not null;
   v_fields   private.planned_field[] := array(
-    select f from unnest(p_fields) as f where not v_is_group or f.name = any (private.record_key(p_dataset)) order by f.number
+    select f from unnest(p_fields) as f where not v_by_function or f.name = any (private.record_key(p_dataset)) order by f.number
   );
   v_record   text := format('t.%I', p_dataset.id_column);
   v_rows     text := 'unnest($2, $3) as p (after, upto) cross join lateral private.staged_rows($1, p.after, p.upto) as r';
@@ -107,25 +107,25 @@ select r.row_number, %s is not null as is_there, %s as acts,
   %s as after
 from r
 left join (
-  select t.* from %s as t where t.%I = (select $4::uuid) and %s
+  select t.* from %s as t where %s and %s
 ) as t on %s $q$,
     case when v_refs <> '' then format('s as materialized (select r.* from %s), ', v_rows) || v_refs else '' end,
     v_keys, case when v_refs <> '' then 's as r' else v_rows end, v_record,
     format(
       case p_mode when 'insert' then '%1$s is null' when 'delete' then '%1$s is not null'
         when 'update' then '%1$s is not null and (%2$s)' else '%1$s is null or %2$s' end,
-      v_record, case when v_is_group then 'true' else coalesce(v_changed, 'false') end),
+      v_record, case when v_by_function then 'true' else coalesce(v_changed, 'false') end),
     case
-      when v_is_group then 'null::jsonb'
+      when v_by_function then 'null::jsonb'
       when p_mode = 'delete' then 'to_jsonb(t)'
       else format('case when %s is not null then (select to_jsonb(b) from (select %s) as b) end', v_record, v_before)
     end,
     case
-      when v_is_group or p_mode = 'delete' then 'null::jsonb'
+      when v_by_function or p_mode = 'delete' then 'null::jsonb'
       -- of a new record: the others take the columns' defaults
       else format('(select case when %s is null then jsonb_strip_nulls(to_jsonb(a)) else to_jsonb(a) end from (select %s) as a)', v_record, v_after)
     end,
-    p_dataset.target, p_dataset.org_column, v_listed, v_match);
+    p_dataset.target, private.of_organization('t', p_dataset.org_column, '(select $4::uuid)'), v_listed, v_match);
 end;
 $$;
 
@@ -137,8 +137,8 @@ security invoker
 set search_path = ''
 as $$
   select format('select null::integer[], null::private.row_action[], array_agg(t.%1$I), null::bigint[], array_agg(%2$s), 0::bigint, null::text[]'
-    ' from %3$s as t where (t.%4$I = $4) is true and t.%1$I = any ($5)',
-    p_dataset.id_column, private.record_image(p_dataset), p_dataset.target, p_dataset.org_column);
+    ' from %3$s as t where (%4$s) is true and t.%1$I = any ($5)',
+    p_dataset.id_column, private.record_image(p_dataset), p_dataset.target, private.of_organization('t', p_dataset.org_column, '$4'));
 $$;
 
 -- Counting ----------------------------------------------------------------------------------------
@@ -319,6 +319,15 @@ as $$
   select p_job.phase in ('preview', 'dry_run');
 $$;
 
+create function private.is_written_by_function(p_batch public.import_batches)
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select exists (select from public.datasets as d where d.key = p_batch.dataset and d.apply_function is not null);
+$$;
+
 create function private.run_preview(p_task public.sync_job_queue)
 returns private.task_result
 language plpgsql volatile
@@ -341,7 +350,7 @@ begin
 
   v_preview := private.preview_as(
     v_job.run_as, v_plan, p_task.from_row, p_task.to_row,
-    case when v_plan.group_sql is null then private.changes_wanted(v_batch.id, p_task.from_row) else 0 end
+    case when private.is_written_by_function(v_batch) then 0 else private.changes_wanted(v_batch.id, p_task.from_row) end
   );
   perform private.require_import_right(v_batch); -- see run_commit
 
@@ -582,7 +591,14 @@ comment on function public.auto_cleanup_preview_cache() is 'Deletes previews tha
 
 create policy preview_cache_select on public.sync_preview_cache
   for select to authenticated
-  using (org_id = any (array(select private.org_ids('viewer'))) and cache_key like '%:' || (select auth.uid()));
+  using (
+    org_id = any (array(select private.org_ids('viewer')))
+    and cache_key like '%:' || (select auth.uid())
+    -- whose import the reader may see, still
+    and case when sync_type = 'import' then exists (
+      select from public.import_batches as b where b.id = split_part(cache_key, ':', 1)::uuid
+    ) else true end
+  );
 create policy preview_cache_insert on public.sync_preview_cache
   for insert to authenticated with check (false);
 create policy preview_cache_update on public.sync_preview_cache

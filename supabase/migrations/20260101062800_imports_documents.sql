@@ -29,7 +29,7 @@ as $$
     coalesce(sum(o.inserted_count), 0), coalesce(sum(o.updated_count), 0), coalesce(sum(o.unchanged_count), 0),
     coalesce(sum(o.deleted_count), 0), coalesce(sum(o.refused_count), 0)
   from private.import_outcomes as o
-  join public.import_batches as b on b.id = o.batch_id and b.org_id in (select private.org_ids('viewer'))
+  join public.import_batches as b on b.id = o.batch_id and private.sees_import(b)
   where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id;
 $$;
 
@@ -51,7 +51,7 @@ as $$
       ) as k
     ), '{}'))
   from private.import_reversals as r
-  join public.import_batches as b on b.id = r.batch_id and b.org_id in (select private.org_ids('viewer'))
+  join public.import_batches as b on b.id = r.batch_id and private.sees_import(b)
   where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
   having count(*) > 0;
 $$;

@@ -142,7 +142,8 @@ begin
       detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
       hint    = format('Allowed are: %s.', array_to_string(v_dataset.allowed_modes, ', '));
   end if;
-  perform private.require_org_role(v_org_id, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role);
+  perform private.require_org_role(
+    v_org_id, private.role_for(v_dataset.key, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role));
 
   if p_idempotency_key is not null then
     select b.* into v_batch

@@ -191,7 +191,7 @@ as $$
     from public.import_batches as b
     join public.datasets as e on e.key = b.dataset
     cross join lateral (select private.describe_import(b.id) - 'sample' as document) as d
-    where b.set_id = p_set.id
+    where b.set_id = p_set.id and private.sees_import(b)
   ) as s;
 $$;
 

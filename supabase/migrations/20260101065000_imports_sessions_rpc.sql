@@ -109,6 +109,18 @@ begin
 end;
 $$;
 
+-- The role that a colleague needs to have the session: of a dataset that is for admins nobody else sees the import.
+create function private.session_role(p_session public.import_sessions, p_minimum_role public.org_role)
+returns public.org_role
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select case when b.dataset in (select private.open_datasets()) then p_minimum_role else 'admin' end
+  from public.import_batches as b
+  where b.id = p_session.batch_id;
+$$;
+
 create function private.log_session(p_session public.import_sessions, p_action public.sync_action, p_details jsonb)
 returns void
 language sql volatile
@@ -292,7 +304,7 @@ as $$
 declare
   v_session public.import_sessions := private.lock_session(p_session_id);
 begin
-  perform private.require_colleague(p_user_id, v_session.org_id, 'viewer');
+  perform private.require_colleague(p_user_id, v_session.org_id, private.session_role(v_session, 'viewer'));
   if v_session.created_by = p_user_id then
     raise exception using errcode = '22023', message = 'session is the person''s own';
   end if;
@@ -379,7 +391,7 @@ begin
   perform from public.import_batches as b where b.id = v_session.batch_id for update;
   select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
   v_from := v_session.created_by;
-  perform private.require_colleague(p_user_id, v_session.org_id, 'member');
+  perform private.require_colleague(p_user_id, v_session.org_id, private.session_role(v_session, 'member'));
   perform private.require_idle_session(v_session);
 
   if v_from is distinct from p_user_id then
