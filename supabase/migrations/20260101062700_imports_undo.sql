@@ -121,8 +121,8 @@ begin
     where w.entry > p_from_entry and w.entry <= p_to_entry
   );
 
-  execute format('select from %1$s as t where (t.%2$I = $1) is true and t.%3$I = any ($2) order by t.%3$I for update',
-    v_dataset.target, v_dataset.org_column, v_dataset.id_column)
+  execute format('select from %1$s as t where (%2$s) is true and t.%3$I = any ($2) order by t.%3$I for update',
+    v_dataset.target, private.of_organization('t', v_dataset.org_column, '$1'), v_dataset.id_column)
   using v_batch.org_id, v_ids;
   if v_dataset.lines is not null then
     execute format('select from %1$s as l where l.%2$I = any ($1) order by l.%2$I for update',
@@ -130,8 +130,8 @@ begin
     using v_ids;
   end if;
 
-  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where (t.%4$I = $1) is true and t.%1$I = any ($2)',
-    v_dataset.id_column, v_hash_sql, v_dataset.target, v_dataset.org_column)
+  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where (%4$s) is true and t.%1$I = any ($2)',
+    v_dataset.id_column, v_hash_sql, v_dataset.target, private.of_organization('t', v_dataset.org_column, '$1'))
   into v_now using v_batch.org_id, v_ids;
   v_referenced := private.referenced_records(v_dataset, v_ids);
 
@@ -183,6 +183,10 @@ declare
   v_lines     text[];
   v_may_lines boolean := true;
 begin
+  if p_dataset.apply_function is not null and p_dataset.lines is null then
+    return private.undo_by_function(p_dataset);
+  end if;
+
   select string_agg(format('%1$I = i.%1$I', c), ', ') into v_update
   from unnest(p_plan.update_columns) as c
   having bool_and(has_column_privilege(p_role, p_plan.target, c, 'update'));
@@ -213,6 +217,66 @@ begin
       ' cross join lateral jsonb_populate_record(null::%1$s, %4$s) as i where i.%5$I = $1 returning %6$I as id) select array_agg(d.id) from d',
       p_plan.target, v_insert, v_values, v_image, p_dataset.org_column, p_dataset.id_column) end,
     v_lines);
+end;
+$$;
+
+-- Where a function writes one record a row it takes back, too: deletes what it inserted, and updates what it updated to
+-- its image, where nothing in p_clear is a blank. What it deleted it would make anew, so that is denied.
+create function private.undo_by_function(p_dataset public.datasets)
+returns text
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_type    regclass := private.apply_row_type(p_dataset.apply_function);
+  v_key     name;
+  v_columns text[];
+  v_now     text;
+  v_image   text;
+  v_mine    text := private.of_organization('t', p_dataset.org_column, '$1');
+begin
+  select f.column_name into v_key
+  from public.dataset_fields as f
+  where f.dataset = p_dataset.key and f.name = any (private.record_key(p_dataset));
+
+  select array_agg(t.attname order by t.attnum),
+    string_agg(private.hashable(format('t.%I', t.attname), t.atttypid), ', ' order by t.attnum),
+    string_agg(private.hashable(format('i.%I', t.attname), t.atttypid), ', ' order by t.attnum)
+  into v_columns, v_now, v_image
+  from pg_attribute as t
+  join pg_attribute as a on a.attrelid = v_type and a.attname = t.attname and a.attnum > 0 and not a.attisdropped
+  where t.attrelid = p_dataset.target::regclass and t.attnum > 0 and not t.attisdropped;
+
+  return format('select p.* from private.reverse_records($1, $5, $2, $3, $4, %L, %L, null, null) as p',
+    format('select private.reverse_by_function($1, $2, $3, %L, %L)',
+      format('select %s($1, ''delete'', ''{}'', array_agg(jsonb_populate_record(null::%s, to_jsonb(t)) order by t.%I))'
+        ' from %s as t where (%s) is true and t.%I = any ($2) having count(*) > 0',
+        p_dataset.apply_function, v_type, v_key, p_dataset.target, v_mine, p_dataset.id_column),
+      format('select array_agg(s.id) from unnest($2) as s (id) where not exists (select from %s as t where t.%I = s.id)',
+        p_dataset.target, p_dataset.id_column)),
+    format('select private.reverse_by_function($1, $2, $3, %L, %L)',
+      format('select %s($1, ''update'', %L, array_agg(jsonb_populate_record(null::%s, s.image) order by s.image ->> %L)) from unnest($3) as s (image)',
+        p_dataset.apply_function, v_columns, v_type, v_key),
+      format('select array_agg(s.id) from unnest($2, $3) as s (id, image) cross join lateral jsonb_populate_record(null::%1$s, s.image) as i'
+        ' join %1$s as t on t.%2$I = s.id where (%3$s) is true and row(%4$s) is not distinct from row(%5$s)',
+        p_dataset.target, p_dataset.id_column, v_mine, v_now, v_image)));
+end;
+$$;
+
+-- Calls the function, then looks which of the records are as they were.
+create function private.reverse_by_function(p_org_id uuid, p_ids uuid[], p_images jsonb[], p_call text, p_reversed text)
+returns uuid[]
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_reversed uuid[];
+begin
+  execute p_call using p_org_id, p_ids, p_images;
+  execute p_reversed into v_reversed using p_org_id, p_ids, p_images;
+  return v_reversed;
 end;
 $$;
 
@@ -485,6 +549,15 @@ as $$
 declare
   v_count integer := (select sum(c.record_count) from private.unreversed_chunks(p_batch) as c);
 begin
+  if p_batch.mode = 'delete' and exists (
+    select from public.datasets as d where d.key = p_batch.dataset and d.apply_function is not null and d.lines is null
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'deletions of this dataset cannot be undone',
+      detail  = format('import %s into %s', p_batch.id, p_batch.dataset),
+      hint    = 'Import the records again; they will be new ones.';
+  end if;
   if v_count is null then
     raise exception using
       errcode = 'PT409',
@@ -557,5 +630,6 @@ grant insert on private.import_rows, private.import_issues to sluice_ingest;
 revoke all on all functions in schema private from public;
 grant execute on function
   private.reverse_records(uuid, integer, integer, integer, uuid, text, text, text, text[]),
+  private.reverse_by_function(uuid, uuid[], jsonb[], text, text),
   private.judge_reversals(uuid, integer, integer, integer), private.reversed_piece(private.judged_record[], uuid[])
   to authenticated, service_role;

@@ -1,6 +1,6 @@
 -- Datasets that a function writes, one record a row: behind a view that shows each caller what they may manage.
 begin;
-select plan(51);
+select plan(64);
 select tests.set_up_actors();
 
 create type public.grade as enum ('low', 'high');
@@ -261,6 +261,63 @@ select tests.act_as_role('postgres');
 select results_eq($$ select o.batch_id = tests.kept('dear'), array_agg(o.to_row - o.from_row order by o.from_row) from private.import_outcomes as o
     where o.batch_id in (tests.kept('dear'), tests.kept('cheap')) group by 1 order by 1 desc $$,
   $$ values (true, '{2,2,1}'::integer[]), (false, '{5}') $$, 'tasks are small where a dear field is mapped, and only there');
+
+-- Undo -----------------------------------------------------------------------------------------------
+
+select tests.act_as('ann');
+select throws_ok($$ select public.undo_import(tests.kept('delete')) $$, 'PT409', 'deletions of this dataset cannot be undone',
+  'deletions stay: such a record would be another one');
+select tests.keep('u', tests.stage_import('members', '{email,name,grade}', '[
+  ["new1@x.test", "One", "high"], ["new2@x.test", "Two", null], ["new3@x.test", "Stays", null], ["new4@x.test", "Four", null],
+  ["h1@x.test", "Changed", "high"], ["h2@x.test", "Other", null], ["h3@x.test", "Mine", null]]'));
+select tests.run_import(tests.kept('u'));
+select is(tests.counts(tests.kept('u')), '{"rows": 7, "valid": 7, "inserted": 4, "updated": 3}', 'an import adds and changes');
+select tests.act_as_role('postgres');
+update private.members as m set name = null where m.email = 'h2@x.test';
+update private.members as m set org_id = tests.org_id('bolt') where m.email = 'new4@x.test';
+create temporary table before_undo as select m.email, m.name, m.grade from private.members as m;
+select tests.act_as('max');
+select throws_ok($$ select public.undo_import(tests.kept('u')) $$, 'PT404', 'import not found', 'a member does not undo it');
+select tests.act_as('ann');
+select public.undo_import(tests.kept('u'), true);
+select tests.run_jobs();
+select is(public.get_import(tests.kept('u')) #> '{job,result}', '{"reversed": 4, "changed": 1, "missing": 1, "denied": 1}', 'a dry run of its undo tells');
+select tests.act_as_role('postgres');
+select is_empty($$ select m.email, m.name, m.grade from private.members as m except select * from before_undo $$, 'and changes nothing');
+select tests.act_as('ann');
+select public.undo_import(tests.kept('u'));
+select tests.run_jobs();
+select is(public.get_import(tests.kept('u')) ->> 'status', 'undone', 'it is undone');
+select is(public.get_import(tests.kept('u')) -> 'undo', '{"reversed": 4, "kept": {"changed": 1, "missing": 1, "denied": 1}}',
+  'but for what somebody changed, what is not in view, and what the function leaves');
+select results_eq($$ select i.row_number, i.code from public.list_import_issues(tests.kept('u')) as i order by 1 $$,
+  $$ values (3, 'undo_denied'), (4, 'undo_missing'), (6, 'undo_changed') $$, 'each row says why');
+select results_eq($$ select * from pg_temp.members() as m where m.email ~ '^(new|h[123])' $$,
+  $$ values ('h1@x.test', 'a', 'low'::public.grade), ('h2@x.test', null, 'low'), ('h3@x.test', 'c', 'low'),
+    ('new3@x.test', 'Stays', 'low'), ('new@x.test', 'New', 'low') $$, 'what it added is gone, what it changed is as it was');
+select tests.keep('cleared', tests.stage_import('members', '{email,name}', '[["h2@x.test", "Named"]]', 'update'));
+select tests.run_import(tests.kept('cleared'));
+select public.undo_import(tests.kept('cleared'));
+select tests.run_jobs();
+select is((select m.name from pg_temp.members() as m where m.email = 'h2@x.test'), null, 'a value that was none is none again');
+select tests.act_as_role('postgres');
+select is((select m.import_id from private.members as m where m.email = 'h2@x.test'), tests.kept('cleared')::text,
+  'the function knows which import is undone');
+
+-- What the function refuses.
+select tests.act_as('ann');
+select tests.keep('no', tests.stage_import('members', '{email,name}', '[["n1@x.test", "Ok"], ["h3@x.test", "Nice"]]'));
+select tests.run_import(tests.kept('no'));
+select tests.act_as_role('postgres');
+update private.import_outcomes as o set images = array_replace(o.images, i, i || '{"name": "Nobody"}')
+from (select o.from_row, i from private.import_outcomes as o cross join unnest(o.images) as i where o.batch_id = tests.kept('no') and i is not null) as s
+where o.batch_id = tests.kept('no') and o.from_row = s.from_row;
+select tests.act_as('ann');
+select public.undo_import(tests.kept('no'));
+select tests.run_jobs();
+select is(public.get_import(tests.kept('no')) -> 'undo', '{"reversed": 1, "kept": {"refused": 1}}', 'is kept');
+select results_eq($$ select i.row_number, i.value from public.list_import_issues(tests.kept('no'), code => 'undo_refused') as i $$,
+  $$ values (2, 'nobody is no member') $$, 'and the reason told');
 
 select * from finish();
 rollback;
