@@ -1,31 +1,14 @@
-import { OpenAPIHono } from '@hono/zod-openapi'
-import { HTTPException } from 'hono/http-exception'
+import { type App, answered, describedAt, json, made, newApp } from '../_shared/app.ts'
 import type { CallDatabase } from '../_shared/caller.ts'
-import { Refusal } from '../_shared/refusal.ts'
-import { failure } from '../_shared/reply.ts'
-import { type Awaited, awaitImport, awaitSet, getImport, type ImportDocument } from './await-import.ts'
-import { createImport, proceed } from './create.ts'
+import { awaitImport, awaitSet, getImport, type ImportDocument } from '../_shared/upload/await-import.ts'
+import { createImport, proceed } from '../_shared/upload/create.ts'
 import { importEvents } from './events.ts'
 import { failedRowsFile } from './failed-csv.ts'
-import { describeApp } from './openapi.ts'
-import { malformedParameters } from './parameters.ts'
 import * as routes from './routes.ts'
 
-/** What a request is handled with: the database, as its caller. */
-export interface Environment {
-  Bindings: { db: CallDatabase }
-}
-
 /** The routes of the function, and what each of them calls. */
-export function importsApp() {
-  const app = new OpenAPIHono<Environment>({
-    // The platform strips /functions/v1, a gateway may not.
-    getPath: (request) =>
-      new URL(request.url).pathname.replace(/^\/functions\/v1(?=\/)/, '').replace(/\/+$/, ''),
-    defaultHook: (result) => {
-      if (!result.success) throw malformedParameters(result.error.issues)
-    },
-  })
+export function importsApp(): App {
+  const app = newApp()
 
   app.openapi(routes.upload, async (c) => {
     const { document, replayed } = await createImport(c.req.raw, c.req.query(), c.env.db)
@@ -117,24 +100,8 @@ export function importsApp() {
     return answered(started, wait, () => awaitSet(c.env.db, set_id, wait))
   })
 
-  describeApp(app)
-  app.onError((cause) => failure(cause instanceof HTTPException ? unreadable(cause) : cause))
-  app.notFound((c) => failure(unknownRoute(app.routes, c.req.method, c.req.path)))
+  app.openAPIRegistry.registerPath(describedAt('/imports/openapi.json'))
   return app
-}
-
-/**
- * An answer of the database, passed on as it is. The RPCs make the documents and the schemas of the routes describe
- * them; `never` says that the compiler need not compare the two.
- */
-function json(body: unknown, status = 200, headers: Record<string, string> = {}): never {
-  return Response.json(body, { status, headers }) as never
-}
-
-/** What a request made, or an earlier one with the same Idempotency-Key. */
-function made(document: unknown, replayed = false): never {
-  if (!replayed) return json(document, 201)
-  return json(document, 200, { 'Idempotent-Replayed': 'true' })
 }
 
 /** Starts something with an import. */
@@ -147,38 +114,4 @@ async function start(
 ): Promise<never> {
   const started = await db(rpc, { import_id: importId, ...args })
   return answered(started, wait, () => awaitImport(db, importId, wait))
-}
-
-/** What the database said of something that was started; with `wait`, what is read once it is done or the time is over. */
-async function answered(
-  started: unknown,
-  wait: number,
-  read: () => Promise<Awaited<unknown>>,
-): Promise<never> {
-  if (wait === 0) return json(started, 202)
-  const { document, done } = await read()
-  return json(document, done ? 200 : 202)
-}
-
-/** What hono says of a body that it cannot read. */
-function unreadable(cause: HTTPException): Refusal {
-  const code = cause.status === 415 ? 'PT415' : '22023'
-  return new Refusal(
-    cause.status,
-    code,
-    'request is not valid',
-    cause.message,
-    'Send JSON as application/json.',
-  )
-}
-
-function unknownRoute(known: { path: string; method: string }[], method: string, path: string): Refusal {
-  const allowed = known.filter((route) => matches(route.path, path)).map((route) => route.method)
-  if (allowed.length === 0) return new Refusal(404, 'PT404', 'route not found', `${method} ${path}`)
-  const methods = [...new Set(allowed)].sort().join(', ')
-  return new Refusal(405, 'PT405', 'method is not allowed', `${method} ${path}`, `Use ${methods}.`)
-}
-
-function matches(pattern: string, path: string): boolean {
-  return new RegExp(`^${pattern.replaceAll('.', '\\.').replace(/:[^/]+/g, '[^/]+')}$`).test(path)
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallDatabase } from '../_shared/caller.ts'
 import { Refusal } from '../_shared/refusal.ts'
-import { getImport, type ImportDocument, isAtEnd } from './await-import.ts'
+import { getImport, type ImportDocument, isAtEnd } from '../_shared/upload/await-import.ts'
 
 /** What is told of an import, and the id of that. */
 interface State {

@@ -1,6 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import {
-  archiveSchema,
   errorSchema,
   importListSchema,
   importSchema,
@@ -9,50 +8,24 @@ import {
   previewSchema,
   rowListSchema,
   setSchema,
-} from './documents.ts'
+} from '../_shared/documents.ts'
+import { answer, example, json, refusals, security, uploadAnswers, uploadBody } from '../_shared/routes.ts'
+import { idempotencySchema, proceedSchema, uploadSchema, waitSchema } from '../_shared/upload/schemas.ts'
 import {
   changeSchema,
   commitSchema,
   correctionsSchema,
-  idempotencySchema,
   idSchema,
   issuesSchema,
   lastEventSchema,
   listSchema,
   newSetSchema,
-  proceedSchema,
   rowsSchema,
   runSetSchema,
   startSchema,
   undoSchema,
-  uploadSchema,
-  waitSchema,
 } from './schemas.ts'
 
-function answer<Schema extends z.ZodType>(schema: Schema, description: string) {
-  return { description, content: { 'application/json': { schema } } }
-}
-
-const refusals = {
-  400: answer(errorSchema, 'Malformed request or file'),
-  401: answer(errorSchema, 'No credentials, or wrong ones'),
-  403: answer(errorSchema, 'The caller may not do this'),
-  404: answer(errorSchema, 'Not there, or not for the caller to see'),
-  409: answer(errorSchema, 'Wrong state'),
-  500: answer(errorSchema, 'Failure of the server'),
-}
-
-const security: Record<string, string[]>[] = [{ user: [] }, { secret: [] }]
-const file = { schema: {} }
-
-/** A call that shows how it is done, to what follows the address of the functions. */
-function example(path: string, ...more: string[]) {
-  const lines = [`curl "$API${path}"`, '-H "Authorization: Bearer $TOKEN"', ...more]
-  return { 'x-codeSamples': [{ lang: 'Shell', source: lines.join(' \\\n  ') }] }
-}
-const json = "-H 'Content-Type: application/json' -d"
-
-const uploaded = z.union([importSchema, archiveSchema])
 const eventExample =
   'id: 0YvOtD3bEvCIqeT1MTw3pg\nevent: state\ndata: {"id": "…", "status": "committing", "counts": { … }, …}\n\n'
 
@@ -71,36 +44,9 @@ export const upload = createRoute({
   request: {
     query: uploadSchema,
     headers: idempotencySchema,
-    body: {
-      required: true,
-      content: {
-        'text/csv': file,
-        'text/tab-separated-values': file,
-        'text/plain': file,
-        'application/json': file,
-        'application/x-ndjson': file,
-        'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet': file,
-        'application/zip': file,
-        'application/gzip': file,
-        'application/octet-stream': file,
-        'multipart/form-data': {
-          schema: {
-            type: 'object',
-            required: ['file'],
-            properties: { file: { type: 'string', contentMediaType: 'text/csv' } },
-          },
-        },
-      },
-    },
+    body: uploadBody,
   },
-  responses: {
-    ...refusals,
-    200: answer(uploaded, 'What the same Idempotency-Key made before'),
-    201: answer(uploaded, 'The import; of an archive the set and its imports'),
-    413: answer(errorSchema, 'Over a limit'),
-    415: answer(errorSchema, 'Not a table'),
-    422: answer(errorSchema, 'The mapping does not fit the file'),
-  },
+  responses: uploadAnswers,
 })
 
 export const list = createRoute({
@@ -347,13 +293,4 @@ export const runSet = createRoute({
     200: answer(setSchema, 'With wait: the set, when nothing of it runs any more'),
     202: answer(setSchema, 'The set as it is'),
   },
-})
-
-export const description = createRoute({
-  method: 'get',
-  path: '/imports/openapi.json',
-  operationId: 'describe',
-  summary: 'This description',
-  security: [],
-  responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': { schema: {} } } } },
 })

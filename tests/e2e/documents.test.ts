@@ -9,7 +9,7 @@ import {
   jobSchema,
   rowListSchema,
   setSchema,
-} from '../../functions/imports/documents.ts'
+} from '../../functions/_shared/documents.ts'
 import { type Person, signUp } from '../support/client.ts'
 import { csv, request } from '../support/http.ts'
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Sql, TransactionSql } from 'postgres'
-import { copyArray } from '../../functions/imports/copy-text.ts'
+import { copyArray } from '../../functions/_shared/upload/copy-text.ts'
 
 /** The document of an import, as far as tests look at it. */
 export type ImportDocument = {

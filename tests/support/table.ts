@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer'
-import { openContent } from '../../functions/imports/archive.ts'
-import { type FileFormat, readHeader } from '../../functions/imports/file.ts'
-import type { Limits } from '../../functions/imports/ingest.ts'
-import { openTable } from '../../functions/imports/table.ts'
+import { openContent } from '../../functions/_shared/upload/archive.ts'
+import { type FileFormat, readHeader } from '../../functions/_shared/upload/file.ts'
+import type { Limits } from '../../functions/_shared/upload/ingest.ts'
+import { openTable } from '../../functions/_shared/upload/table.ts'
 
 /** What a refusal tells. */
 export interface Refused {

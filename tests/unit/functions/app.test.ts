@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { openApiDocument } from '../../../functions/_shared/app.ts'
 import { Refusal } from '../../../functions/_shared/refusal.ts'
 import { importsApp } from '../../../functions/imports/app.ts'
-import { openApiDocument } from '../../../functions/imports/openapi.ts'
 
 const id = '6f9619ff-8b86-4d01-b42d-00cf4fc964ff'
 const app = importsApp()
@@ -184,7 +184,7 @@ describe('errors', () => {
 })
 
 describe('description', () => {
-  const document = openApiDocument(app)
+  const document = openApiDocument(app, 'imports')
 
   it('is OpenAPI 3.1 and has every route', () => {
     expect(document.openapi).toBe('3.1.0')

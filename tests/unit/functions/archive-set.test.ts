@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import type { Connection, Transaction } from '../../../functions/_shared/connection.ts'
-import { openContent } from '../../../functions/imports/archive.ts'
-import { receiveArchive } from '../../../functions/imports/archive-set.ts'
-import { readParameters } from '../../../functions/imports/parameters.ts'
+import { openContent } from '../../../functions/_shared/upload/archive.ts'
+import { receiveArchive } from '../../../functions/_shared/upload/archive-set.ts'
+import { readParameters } from '../../../functions/_shared/upload/parameters.ts'
 import { zip } from '../../../local/demo/zip.ts'
 import { limits, type Refused } from '../../support/table.ts'
 

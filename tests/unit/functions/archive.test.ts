@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { describe, expect, it } from 'vitest'
-import { openContent } from '../../../functions/imports/archive.ts'
-import { isArchive } from '../../../functions/imports/archive-set.ts'
+import { openContent } from '../../../functions/_shared/upload/archive.ts'
+import { isArchive } from '../../../functions/_shared/upload/archive-set.ts'
 import { type ZipFile, zip } from '../../../local/demo/zip.ts'
 
 async function* inChunks(bytes: Uint8Array, size = 10): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { copyArray, copyField } from '../../../functions/imports/copy-text.ts'
+import { copyArray, copyField } from '../../../functions/_shared/upload/copy-text.ts'
 
 // What the server does with a line, written from its documentation.
 

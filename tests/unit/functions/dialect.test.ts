@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { columnNames, numberedColumns } from '../../../functions/imports/columns.ts'
-import { detectDialect } from '../../../functions/imports/dialect.ts'
+import { columnNames, numberedColumns } from '../../../functions/_shared/upload/columns.ts'
+import { detectDialect } from '../../../functions/_shared/upload/dialect.ts'
 
 describe('dialect', () => {
   const cases: [name: string, head: string, delimiter: string, quote: string][] = [

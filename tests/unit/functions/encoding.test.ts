@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createCleaner, detectEncoding, type Encoding } from '../../../functions/imports/encoding.ts'
+import { createCleaner, detectEncoding, type Encoding } from '../../../functions/_shared/upload/encoding.ts'
 
 /** Cleans bytes that come in the given chunks. */
 function clean(chunks: Uint8Array[], encoding?: Encoding) {

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type FileFormat, openFile, readHeader } from '../../../functions/imports/file.ts'
+import { type FileFormat, openFile, readHeader } from '../../../functions/_shared/upload/file.ts'
 
 const oneMegabyte = 1024 * 1024
 

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { columnNames } from '../../../functions/imports/columns.ts'
+import { columnNames } from '../../../functions/_shared/upload/columns.ts'
 import { readTable, refusalOf } from '../../support/table.ts'
 
 describe('JSON', () => {

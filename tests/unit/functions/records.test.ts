@@ -1,7 +1,7 @@
 import { parse } from 'csv-parse/sync'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createRecordReader } from '../../../functions/imports/records.ts'
+import { createRecordReader } from '../../../functions/_shared/upload/records.ts'
 
 const dialects = [',', ';', '\t', '|'].map((delimiter) => ({ delimiter, quote: '"' }))
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import type { Defect } from '../../../functions/imports/encoding.ts'
+import type { Defect } from '../../../functions/_shared/upload/encoding.ts'
 import {
   encodingIssues,
   fitCells,
   type RowIssue,
   takeDefects,
-} from '../../../functions/imports/row-issues.ts'
+} from '../../../functions/_shared/upload/row-issues.ts'
 
 const columns = ['a', 'b', 'c']
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { numberStyle, numberText } from '../../../functions/imports/sheet-values.ts'
+import { numberStyle, numberText } from '../../../functions/_shared/upload/sheet-values.ts'
 
 function shown(stored: string, format: number | string, is1904 = false): string {
   const style = typeof format === 'number' ? numberStyle(format, undefined) : numberStyle(200, format)

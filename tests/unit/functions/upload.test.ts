@@ -2,9 +2,9 @@ import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { Interruption } from '../../../functions/imports/interruption.ts'
-import { refuseAnnouncedSize } from '../../../functions/imports/request-body.ts'
-import { openUpload } from '../../../functions/imports/upload.ts'
+import { Interruption } from '../../../functions/_shared/upload/interruption.ts'
+import { refuseAnnouncedSize } from '../../../functions/_shared/upload/request-body.ts'
+import { openUpload } from '../../../functions/_shared/upload/upload.ts'
 
 const url = 'http://localhost/imports'
 const limit = 10_000

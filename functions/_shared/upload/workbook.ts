@@ -1,4 +1,4 @@
-import { malformed, Refusal, tooLarge } from '../_shared/refusal.ts'
+import { malformed, Refusal, tooLarge } from '../refusal.ts'
 import type { ArchiveEntry } from './archive.ts'
 import { notATable } from './binary.ts'
 import { cleanCell } from './clean-cell.ts'

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { Refusal } from '../_shared/refusal.ts'
+import { Refusal } from '../refusal.ts'
 
 /** What some kinds of file begin with. */
 const signatures: [prefix: string, kind: string][] = [

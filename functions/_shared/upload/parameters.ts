@@ -1,4 +1,4 @@
-import { malformed } from '../_shared/refusal.ts'
+import { malformed } from '../refusal.ts'
 import type { Encoding } from './encoding.ts'
 import type { FileFormat } from './file.ts'
 import { type UploadParameters, uploadSchema } from './schemas.ts'

@@ -1,4 +1,4 @@
-import { tooLarge } from '../_shared/refusal.ts'
+import { tooLarge } from '../refusal.ts'
 import { Interruption } from './interruption.ts'
 
 /** A client that sends nothing for so long has gone away; it holds a transaction open. */

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { mappingSchema, modeSchema, optionsSchema, statusSchema } from './schemas.ts'
+import { mappingSchema, modeSchema, optionsSchema, statusSchema } from './upload/schemas.ts'
 
 // What is answered. The database makes these documents; here they are described.
 

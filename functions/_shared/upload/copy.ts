@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { Writable } from 'node:stream'
-import type { Transaction } from '../_shared/connection.ts'
+import type { Transaction } from '../connection.ts'
 
 /** A COPY … FROM STDIN that is under way. */
 export interface Copy {

@@ -1,4 +1,4 @@
-import { malformed } from '../_shared/refusal.ts'
+import { malformed } from '../refusal.ts'
 import { refuseBinary } from './binary.ts'
 import { columnNames, numberedColumns } from './columns.ts'
 import { detectDialect, newlineOf } from './dialect.ts'

@@ -1,5 +1,5 @@
-import type { CallDatabase } from '../_shared/caller.ts'
-import { type Connection, withConnection } from '../_shared/connection.ts'
+import type { CallDatabase } from '../caller.ts'
+import { type Connection, withConnection } from '../connection.ts'
 import { openContent } from './archive.ts'
 import {
   endFailedIngests,

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { malformed } from '../_shared/refusal.ts'
+import { malformed } from '../refusal.ts'
 import { Interruption } from './interruption.ts'
 
 /** One part of a multipart/form-data body. Its bytes must be read before the next part is asked for. */

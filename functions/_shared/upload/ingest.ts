@@ -1,5 +1,5 @@
-import { type Connection, type Transaction, withConnection } from '../_shared/connection.ts'
-import { Refusal } from '../_shared/refusal.ts'
+import { type Connection, type Transaction, withConnection } from '../connection.ts'
+import { Refusal } from '../refusal.ts'
 import { Interruption } from './interruption.ts'
 
 /** What must be known before anything is read; the database has further limits. */

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import * as zlib from 'node:zlib'
 import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl'
-import { malformed, Refusal, tooLarge } from '../_shared/refusal.ts'
+import { malformed, Refusal, tooLarge } from '../refusal.ts'
 import { peek } from './peek.ts'
 
 /** A file in a zip archive. */

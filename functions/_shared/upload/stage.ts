@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
-import type { Transaction } from '../_shared/connection.ts'
-import { malformed, tooLarge } from '../_shared/refusal.ts'
+import type { Transaction } from '../connection.ts'
+import { malformed, tooLarge } from '../refusal.ts'
 import { type Copy, openCopy } from './copy.ts'
 import { copyArray, copyField } from './copy-text.ts'
 import { type OpenFile, readHeader } from './file.ts'

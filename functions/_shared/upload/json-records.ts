@@ -1,4 +1,4 @@
-import { malformed, tooLarge } from '../_shared/refusal.ts'
+import { malformed, tooLarge } from '../refusal.ts'
 import { cleanCell } from './clean-cell.ts'
 import { columnNames } from './columns.ts'
 import { createCleaner, type Defect, detectEncoding } from './encoding.ts'

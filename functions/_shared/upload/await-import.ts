@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { CallDatabase } from '../_shared/caller.ts'
+import type { CallDatabase } from '../caller.ts'
 
 /** An import document, as far as single values of it are read. */
 export interface ImportDocument extends Record<string, unknown> {

@@ -1,4 +1,4 @@
-import { malformed, tooLarge } from '../_shared/refusal.ts'
+import { malformed, tooLarge } from '../refusal.ts'
 import { scanCsv } from './csv.ts'
 import type { Dialect } from './dialect.ts'
 import type { Defect } from './encoding.ts'
