@@ -339,11 +339,17 @@ create or replace function private.apply_as (
   language plpgsql
   set search_path to ''
   AS $function$
+declare
+  v_range private.applied_range;
 begin
+  perform set_config('sluice.import_id', p_plan.batch_id::text, true);
   if p_run_as = 'user' then
-    return private.apply_rows_as_user(p_plan, p_statement, p_from_row, p_to_row);
+    v_range := private.apply_rows_as_user(p_plan, p_statement, p_from_row, p_to_row);
+  else
+    v_range := private.apply_rows_as_service(p_plan, p_statement, p_from_row, p_to_row);
   end if;
-  return private.apply_rows_as_service(p_plan, p_statement, p_from_row, p_to_row);
+  perform set_config('sluice.import_id', '', true);
+  return v_range;
 end;
 $function$;
 
@@ -351,9 +357,9 @@ revoke all on function "private"."apply_as"(public.job_run_as, private.import_pl
 
 grant execute on function "private"."apply_as"(public.job_run_as, private.import_plans, text, integer, integer) to "postgres";
 
--- schemas/private/functions/apply_groups.sql
+-- schemas/private/functions/apply_by_function.sql
 
-create or replace function private.apply_groups (
+create or replace function private.apply_by_function (
   p_batch_id uuid,
   p_from_row integer,
   p_to_row   integer,
@@ -396,9 +402,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."apply_groups"(uuid, integer, integer, uuid, public.import_mode, text, text, text) from public;
+revoke all on function "private"."apply_by_function"(uuid, integer, integer, uuid, public.import_mode, text, text, text) from public;
 
-grant execute on function "private"."apply_groups"(uuid, integer, integer, uuid, public.import_mode, text, text, text) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."apply_by_function"(uuid, integer, integer, uuid, public.import_mode, text, text, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/apply_invoices.sql
 
@@ -734,15 +740,7 @@ create or replace function private.apply_row_type (
   stable
   set search_path to ''
   AS $function$
-  select e.typrelid::regclass
-  from pg_proc as p
-  join pg_type as a on a.oid = p.proargtypes[3]
-  join pg_type as e on e.oid = a.typelem and e.typrelid <> 0
-  where p.oid = to_regproc(p_function)
-    and p.pronargs = 4
-    and p.proargtypes[0] = 'uuid'::regtype
-    and p.proargtypes[1] = 'public.import_mode'::regtype
-    and p.proargtypes[2] = 'text[]'::regtype;
+  select private.function_row_type(p_function, '{uuid,public.import_mode,text[]}');
 $function$;
 
 revoke all on function "private"."apply_row_type"(text) from public;
@@ -1395,6 +1393,34 @@ revoke all on function "private"."check_corrections"(jsonb, uuid) from public;
 
 grant execute on function "private"."check_corrections"(jsonb, uuid) to "postgres";
 
+-- schemas/private/functions/check_rows.sql
+
+create or replace function private.check_rows (
+  p_batch     public.import_batches,
+  p_check_sql text,
+  p_from_row  integer,
+  p_to_row    integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  set enable_nestloop to 'on'
+  AS $function$
+begin
+  execute p_check_sql using p_batch.staged_on, p_batch.id, p_from_row, p_to_row, p_batch.org_id;
+exception when data_exception or integrity_constraint_violation then
+  raise exception using
+    errcode = 'IM004',
+    message = 'check function of the dataset failed',
+    detail  = format('dataset %s: SQLSTATE %s in the rows after %s, to %s', p_batch.dataset, sqlstate, p_from_row, p_to_row),
+    hint    = 'Tell the database administrator.';
+end;
+$function$;
+
+revoke all on function "private"."check_rows"(public.import_batches, text, integer, integer) from public;
+
+grant execute on function "private"."check_rows"(public.import_batches, text, integer, integer) to "postgres";
+
 -- schemas/private/functions/check_rule.sql
 
 create or replace function private.check_rule (
@@ -1565,19 +1591,26 @@ grant execute on function "private"."chunk_rows"(date, uuid, integer, integer) t
 -- schemas/private/functions/chunk_size.sql
 
 create or replace function private.chunk_size (
-  p_batch public.import_batches
+  p_batch  public.import_batches,
+  p_writes boolean               default false
 )
   returns integer
   language sql
   stable
   set search_path to ''
   AS $function$
-  select private.setting('imports.chunk_rows', p_batch.org_id)::integer;
+  select least(private.setting('imports.chunk_rows', p_batch.org_id)::integer, (
+    select min(f.chunk_rows)
+    from public.dataset_fields as f
+    join public.datasets as d on d.key = f.dataset
+    where p_writes and f.dataset = p_batch.dataset and p_batch.mapping ? f.name
+      and (p_batch.mode <> 'delete' or f.name = any (private.record_key(d)))
+  ));
 $function$;
 
-revoke all on function "private"."chunk_size"(public.import_batches) from public;
+revoke all on function "private"."chunk_size"(public.import_batches, boolean) from public;
 
-grant execute on function "private"."chunk_size"(public.import_batches) to "postgres";
+grant execute on function "private"."chunk_size"(public.import_batches, boolean) to "postgres";
 
 -- schemas/private/functions/claim_task.sql
 
@@ -1811,9 +1844,9 @@ revoke all on function "private"."compare_written"(public.import_batches, intege
 
 grant execute on function "private"."compare_written"(public.import_batches, integer, integer, integer, private.record_state[], uuid[]) to "postgres";
 
--- schemas/private/functions/compile_apply_groups.sql
+-- schemas/private/functions/compile_apply_by_function.sql
 
-create or replace function private.compile_apply_groups (
+create or replace function private.compile_apply_by_function (
   p_dataset public.datasets,
   p_mode    public.import_mode,
   p_blank   text,
@@ -1825,38 +1858,66 @@ create or replace function private.compile_apply_groups (
   set search_path to ''
   AS $function$
 declare
-  v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = p_dataset.group_field);
+  v_key    private.planned_field := (select f from unnest(p_fields) as f where f.name = any (private.record_key(p_dataset)));
   v_type   regclass := private.apply_row_type(p_dataset.apply_function);
   v_clear  text[] := array(
     select f.column_name from unnest(p_fields) as f where p_blank = 'clear' and not f.not_null order by f.number
   );
-  v_values text;
 begin
-  select string_agg(
-    case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod)) else private.typed_value(f, true) end,
-    ', ' order by a.attnum)
-  into v_values
-  from pg_attribute as a
-  left join unnest(p_fields) as f on f.column_name = a.attname
-  where a.attrelid = v_type and a.attnum > 0 and not a.attisdropped;
-
-  return format('select p.* from private.apply_groups($1, $2, $3, $4, %L, %L, %L, %L) as p',
+  return format('select p.* from private.apply_by_function($1, $2, $3, $4, %L, %L, %L, %L) as p',
     p_mode,
     format('select array_agg((%s)::%s::text order by r.row_number), array_agg(r.row_number order by r.row_number)'
       ' from private.staged_rows($1, $2, $3) as r', v_key.value, v_key.type),
-    format('select t.%1$I::text, t.%2$I, %3$s, %4$s from %5$s as t where t.%6$I = (select $1::uuid) and t.%1$I = any ($2::%7$s[]) order by t.%1$I',
+    format('select t.%1$I::text, t.%2$I, %3$s, %4$s from %5$s as t where %6$s and t.%1$I = any ($2::%7$s[]) order by t.%1$I',
       v_key.column_name, p_dataset.id_column, private.record_hash(p_dataset), private.record_image(p_dataset),
-      p_dataset.target, p_dataset.org_column, v_key.type),
-    format('%sselect %s($4, $5, %L, array_agg(row(%s)::%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
+      p_dataset.target, private.of_organization('t', p_dataset.org_column, '(select $1::uuid)'), v_key.type),
+    format('%sselect %s($4, $5, %L, array_agg(%s order by r.row_number)) from private.staged_rows($1, $2, $3) as r'
       ' where ((%s)::%s::text = any ($6)) = $7 having count(*) > 0',
       private.with_references(p_fields, 'private.staged_rows'),
-      p_dataset.apply_function, v_clear, v_values, v_type, v_key.value, v_key.type));
+      p_dataset.apply_function, v_clear, private.row_expression(v_type, p_fields, true), v_key.value, v_key.type));
 end;
 $function$;
 
-revoke all on function "private"."compile_apply_groups"(public.datasets, public.import_mode, text, private.planned_field[]) from public;
+revoke all on function "private"."compile_apply_by_function"(public.datasets, public.import_mode, text, private.planned_field[]) from public;
 
-grant execute on function "private"."compile_apply_groups"(public.datasets, public.import_mode, text, private.planned_field[]) to "postgres";
+grant execute on function "private"."compile_apply_by_function"(public.datasets, public.import_mode, text, private.planned_field[]) to "postgres";
+
+-- schemas/private/functions/compile_check.sql
+
+create or replace function private.compile_check (
+  p_dataset public.datasets,
+  p_mode    public.import_mode,
+  p_fields  private.planned_field[]
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select format($q$
+with %ss as materialized (
+  select array_agg(r.row_number order by r.row_number) as numbers, array_agg(%s order by r.row_number) as rows
+  from private.import_rows as r
+  where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4
+    and r.row_number not in (
+      select i.row_number from private.import_issues as i
+      where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4 and i.severity = 'error'
+    )
+)
+insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
+select $1, $2, s.numbers[i.place], i.field, i.code, i.message, left(i.value, 200), 'validate'
+from s
+cross join lateral %s($5, %L, s.rows) as i
+where s.numbers is not null $q$,
+    private.compile_references(p_fields,
+      '(select i.cells from private.import_rows as i where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4) as r',
+      '(select $5::uuid)'),
+    private.row_expression(private.apply_row_type(p_dataset.apply_function), p_fields, false), p_dataset.check_function, p_mode);
+$function$;
+
+revoke all on function "private"."compile_check"(public.datasets, public.import_mode, private.planned_field[]) from public;
+
+grant execute on function "private"."compile_check"(public.datasets, public.import_mode, private.planned_field[]) to "postgres";
 
 -- schemas/private/functions/compile_duplicates.sql
 
@@ -2033,8 +2094,8 @@ create or replace function private.compile_images (
   set search_path to ''
   AS $function$
   select format('select null::integer[], null::private.row_action[], array_agg(t.%1$I), null::bigint[], array_agg(%2$s), 0::bigint, null::text[]'
-    ' from %3$s as t where (t.%4$I = $4) is true and t.%1$I = any ($5)',
-    p_dataset.id_column, private.record_image(p_dataset), p_dataset.target, p_dataset.org_column);
+    ' from %3$s as t where (%4$s) is true and t.%1$I = any ($5)',
+    p_dataset.id_column, private.record_image(p_dataset), p_dataset.target, private.of_organization('t', p_dataset.org_column, '$4'));
 $function$;
 
 revoke all on function "private"."compile_images"(public.datasets) from public;
@@ -2179,7 +2240,7 @@ begin
 
   -- The index that makes the key unique, and whether its operators may look behind row level security.
   select c.relname, v_dataset.apply_function is null and not bool_and(p.proleakproof)
-  into strict v_plan.key_index, v_by_id
+  into v_plan.key_index, v_by_id
   from pg_index as x
   join pg_class as c on c.oid = x.indexrelid
   cross join lateral unnest(x.indclass[0:x.indnkeyatts - 1]) as k (opclass)
@@ -2190,11 +2251,18 @@ begin
   join pg_proc as p on p.oid = e.oprcode
   where x.indexrelid = private.unique_index(v_target, array(select f.column_name::name from unnest(v_keys) as f) || v_dataset.org_column::name)
   group by c.relname;
+  if not found and not private.is_view(v_target) then
+    raise exception using
+      errcode = 'IM005',
+      message = 'dataset has no unique index on its key any more',
+      detail  = v_plan.target,
+      hint    = 'Tell the database administrator.';
+  end if;
 
-  v_plan.insert_columns := case when p_batch.mode in ('insert', 'upsert') then array(
+  v_plan.insert_columns := case when v_plan.key_index is not null and p_batch.mode in ('insert', 'upsert') then array(
     select f.column_name from unnest(v_fields) as f where f.relation = v_target order by f.number
   ) || v_dataset.org_column else '{}' end;
-  v_plan.update_columns := case when p_batch.mode in ('update', 'upsert') then array(
+  v_plan.update_columns := case when v_plan.key_index is not null and p_batch.mode in ('update', 'upsert') then array(
     select f.column_name from unnest(v_fields) as f where f.relation = v_target and f.name <> all (private.record_key(v_dataset)) order by f.number
   ) else '{}' end;
 
@@ -2202,6 +2270,9 @@ begin
   v_plan.validate_bare_sql := private.compile_validation(v_fields, false);
   if v_plan.validate_bare_sql = v_plan.validate_sql then
     v_plan.validate_bare_sql := null;
+  end if;
+  if v_dataset.check_function is not null then
+    v_plan.check_sql := private.compile_check(v_dataset, p_batch.mode, v_fields);
   end if;
 
   v_plan.duplicates_sql := array(
@@ -2219,7 +2290,7 @@ begin
 
   select
     string_agg(format('%s as %I', private.typed_value(f, false), f.column_name), ', ' order by f.number),
-    format('t.%I = (select $4::uuid)', v_dataset.org_column) || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
+    private.of_organization('t', v_dataset.org_column, '(select $4::uuid)') || string_agg(format(' and t.%1$I = k.%1$I', f.column_name), '' order by f.number),
     format('select r.row_number, concat_ws('' '', %s) from private.import_rows as r '
       'where r.staged_on = $1 and r.batch_id = $2 and r.row_number = any ($3)', string_agg(f.value, ', ' order by f.number))
   into v_typed, v_match, v_plan.keys_sql
@@ -2233,7 +2304,7 @@ left join %s as t on %s $q$, private.with_references(v_keys, 'private.valid_rows
 
   v_plan.merge_sql := case
     when v_dataset.apply_function is not null then
-      private.compile_apply_groups(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields)
+      private.compile_apply_by_function(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields)
     else private.compile_merge(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id)
   end;
 
@@ -2243,7 +2314,8 @@ from (select r.row_number as _row, r.record_id as _id, %s from private.staged_ro
 where not exists (select from %s as t where %s) $q$,
     private.with_references(v_keys, 'private.staged_rows'), v_typed, v_target, case when v_by_id then format('t.%I = k._id', v_dataset.id_column) else v_match end) end;
 
-  v_plan.exists_sql := format('select exists (select from %s as t where t.%I = (select $1::uuid))', v_target, v_dataset.org_column);
+  v_plan.exists_sql := format('select exists (select from %s as t where %s)', v_target,
+    private.of_organization('t', v_dataset.org_column, '(select $1::uuid)'));
   v_plan.preview_sql := private.compile_preview(v_dataset, p_batch.mode, p_batch.options ->> 'blank', v_fields, v_by_id);
   v_plan.image_sql := private.compile_images(v_dataset);
 
@@ -2272,9 +2344,9 @@ create or replace function private.compile_preview (
   set search_path to ''
   AS $function$
 declare
-  v_is_group boolean := p_dataset.group_field is not null;
+  v_by_function boolean := p_dataset.apply_function is not null;
   v_fields   private.planned_field[] := array(
-    select f from unnest(p_fields) as f where not v_is_group or f.name = any (private.record_key(p_dataset)) order by f.number
+    select f from unnest(p_fields) as f where not v_by_function or f.name = any (private.record_key(p_dataset)) order by f.number
   );
   v_record   text := format('t.%I', p_dataset.id_column);
   v_rows     text := 'unnest($2, $3) as p (after, upto) cross join lateral private.staged_rows($1, p.after, p.upto) as r';
@@ -2320,25 +2392,25 @@ select r.row_number, %s is not null as is_there, %s as acts,
   %s as after
 from r
 left join (
-  select t.* from %s as t where t.%I = (select $4::uuid) and %s
+  select t.* from %s as t where %s and %s
 ) as t on %s $q$,
     case when v_refs <> '' then format('s as materialized (select r.* from %s), ', v_rows) || v_refs else '' end,
     v_keys, case when v_refs <> '' then 's as r' else v_rows end, v_record,
     format(
       case p_mode when 'insert' then '%1$s is null' when 'delete' then '%1$s is not null'
         when 'update' then '%1$s is not null and (%2$s)' else '%1$s is null or %2$s' end,
-      v_record, case when v_is_group then 'true' else coalesce(v_changed, 'false') end),
+      v_record, case when v_by_function then 'true' else coalesce(v_changed, 'false') end),
     case
-      when v_is_group then 'null::jsonb'
+      when v_by_function then 'null::jsonb'
       when p_mode = 'delete' then 'to_jsonb(t)'
       else format('case when %s is not null then (select to_jsonb(b) from (select %s) as b) end', v_record, v_before)
     end,
     case
-      when v_is_group or p_mode = 'delete' then 'null::jsonb'
+      when v_by_function or p_mode = 'delete' then 'null::jsonb'
       -- of a new record: the others take the columns' defaults
       else format('(select case when %s is null then jsonb_strip_nulls(to_jsonb(a)) else to_jsonb(a) end from (select %s) as a)', v_record, v_after)
     end,
-    p_dataset.target, p_dataset.org_column, v_listed, v_match);
+    p_dataset.target, private.of_organization('t', p_dataset.org_column, '(select $4::uuid)'), v_listed, v_match);
 end;
 $function$;
 
@@ -2359,8 +2431,9 @@ create or replace function private.compile_references (
   set search_path to ''
   AS $function$
   select coalesce('refs as materialized (select ' || string_agg(format(
-    '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where x.%4$I = %5$s and x.%1$I = any (array(select distinct %6$s from %7$s))) as _%8$s',
-    f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target', f.reference ->> 'org_column', p_organization,
+    '(select jsonb_object_agg(x.%1$I::text, x.%2$I) from %3$s as x where %4$s and x.%1$I = any (array(select distinct %5$s from %6$s))) as _%7$s',
+    f.reference ->> 'column', f.reference ->> 'id_column', f.reference ->> 'target',
+    private.of_organization('x', f.reference ->> 'org_column', p_organization),
     case f.class when 'text' then f.value else format('case when pg_input_is_valid(%1$s, %2$L) then (%1$s)::%3$s end', f.value, f.type, f.type) end,
     p_rows, f.number), ', ' order by f.number) || '), ', '')
   from unnest(p_fields) as f
@@ -2782,7 +2855,8 @@ begin
       detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
       hint    = format('Allowed are: %s.', array_to_string(v_dataset.allowed_modes, ', '));
   end if;
-  perform private.require_org_role(v_org_id, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role);
+  perform private.require_org_role(
+    v_org_id, private.role_for(v_dataset.key, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role));
 
   if p_idempotency_key is not null then
     select b.* into v_batch
@@ -3218,7 +3292,7 @@ create or replace function private.describe_import_set (
     from public.import_batches as b
     join public.datasets as e on e.key = b.dataset
     cross join lateral (select private.describe_import(b.id) - 'sample' as document) as d
-    where b.set_id = p_set.id
+    where b.set_id = p_set.id and private.sees_import(b)
   ) as s;
 $function$;
 
@@ -4062,6 +4136,9 @@ begin
   if p_entry ->> 'default' is not null then
     value := format('coalesce(%s, %L)', value, p_entry ->> 'default');
   end if;
+  if (p_field.rules -> 'lower')::boolean then
+    value := format('lower(%s)', value);
+  end if;
 end;
 $function$;
 
@@ -4151,8 +4228,7 @@ declare
 begin
   select b.* into v_batch
   from public.import_batches as b
-  where b.id = p_import_id
-    and b.org_id in (select private.org_ids('viewer'));
+  where b.id = p_import_id and private.sees_import(b);
   if not found then
     raise exception using errcode = 'PT404', message = 'import not found';
   end if;
@@ -4459,6 +4535,29 @@ revoke all on function "private"."format_violation"(text, text) from public;
 
 grant execute on function "private"."format_violation"(text, text) to "postgres";
 
+-- schemas/private/functions/function_row_type.sql
+
+create or replace function private.function_row_type (
+  p_function  text,
+  p_arguments regtype[]
+)
+  returns regclass
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select e.typrelid::regclass
+  from pg_proc as p
+  join pg_type as a on a.oid = p.proargtypes[p.pronargs - 1]
+  join pg_type as e on e.oid = a.typelem and e.typrelid <> 0
+  where p.oid = to_regproc(p_function)
+    and p.proargtypes[0:p.pronargs - 2]::oid[] = p_arguments::oid[];
+$function$;
+
+revoke all on function "private"."function_row_type"(text, regtype[]) from public;
+
+grant execute on function "private"."function_row_type"(text, regtype[]) to "postgres";
+
 -- schemas/private/functions/has_groups.sql
 
 create or replace function private.has_groups (
@@ -4486,7 +4585,7 @@ create or replace function private.has_table_right (
   stable
   set search_path to ''
   AS $function$
-  select (p_plan.mode <> 'delete' or has_table_privilege(current_user, p_plan.target, 'delete'))
+  select (p_plan.mode <> 'delete' or p_plan.key_index is null or has_table_privilege(current_user, p_plan.target, 'delete'))
     and not exists (
       select from unnest(p_plan.insert_columns) as c
       where not has_column_privilege(current_user, p_plan.target, c, 'insert')
@@ -4862,6 +4961,40 @@ revoke all on function "private"."is_system_admin"() from public;
 
 grant execute on function "private"."is_system_admin"() to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/is_view.sql
+
+create or replace function private.is_view (
+  p_relation regclass
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select exists (select from pg_class as c where c.oid = p_relation and c.relkind = 'v');
+$function$;
+
+revoke all on function "private"."is_view"(regclass) from public;
+
+grant execute on function "private"."is_view"(regclass) to "postgres";
+
+-- schemas/private/functions/is_written_by_function.sql
+
+create or replace function private.is_written_by_function (
+  p_batch public.import_batches
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select exists (select from public.datasets as d where d.key = p_batch.dataset and d.apply_function is not null);
+$function$;
+
+revoke all on function "private"."is_written_by_function"(public.import_batches) from public;
+
+grant execute on function "private"."is_written_by_function"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/issue_summary.sql
 
 create or replace function private.issue_summary (
@@ -5008,8 +5141,8 @@ begin
     where w.entry > p_from_entry and w.entry <= p_to_entry
   );
 
-  execute format('select from %1$s as t where (t.%2$I = $1) is true and t.%3$I = any ($2) order by t.%3$I for update',
-    v_dataset.target, v_dataset.org_column, v_dataset.id_column)
+  execute format('select from %1$s as t where (%2$s) is true and t.%3$I = any ($2) order by t.%3$I for update',
+    v_dataset.target, private.of_organization('t', v_dataset.org_column, '$1'), v_dataset.id_column)
   using v_batch.org_id, v_ids;
   if v_dataset.lines is not null then
     execute format('select from %1$s as l where l.%2$I = any ($1) order by l.%2$I for update',
@@ -5017,8 +5150,8 @@ begin
     using v_ids;
   end if;
 
-  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where (t.%4$I = $1) is true and t.%1$I = any ($2)',
-    v_dataset.id_column, v_hash_sql, v_dataset.target, v_dataset.org_column)
+  execute format('select array_agg(row(null, t.%1$I, %2$s, null)::private.record_state) from %3$s as t where (%4$s) is true and t.%1$I = any ($2)',
+    v_dataset.id_column, v_hash_sql, v_dataset.target, private.of_organization('t', v_dataset.org_column, '$1'))
   into v_now using v_batch.org_id, v_ids;
   v_referenced := private.referenced_records(v_dataset, v_ids);
 
@@ -5095,7 +5228,7 @@ create or replace function private.letter_case (
   AS $function$
   select c.letter_case
   from (values (1, null), (2, 'upper'), (3, 'lower')) as c (position, letter_case)
-  where p_rules ?| '{one_of,pattern}' and not exists (
+  where p_rules ?| '{one_of,pattern}' and (p_rules -> 'lower')::boolean is not true and not exists (
     select
     from unnest(p_values) as v
     cross join lateral (
@@ -5193,9 +5326,9 @@ declare
   v_field   public.dataset_fields;
 begin
   select d.* into v_dataset from public.datasets as d where d.key = v_batch.dataset;
-  select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = v_dataset.group_field;
-  execute format('select from %1$s as t where t.%2$I = (select $1::uuid) and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
-    v_dataset.target, v_dataset.org_column, v_field.column_name, v_field.type)
+  select f.* into v_field from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (private.record_key(v_dataset));
+  execute format('select from %1$s as t where %2$s and t.%3$I = any ($2::%4$s[]) order by t.%3$I for update',
+    v_dataset.target, private.of_organization('t', v_dataset.org_column, '(select $1::uuid)'), v_field.column_name, v_field.type)
   using v_batch.org_id, p_keys;
 end;
 $function$;
@@ -5549,7 +5682,7 @@ begin
   from unnest(v_ids) as i (id)
   where not exists (
     select from public.import_batches as b
-    where b.id = i.id and b.org_id = p_org_id and b.org_id in (select private.org_ids('viewer'))
+    where b.id = i.id and b.org_id = p_org_id and private.sees_import(b)
   )
   limit 1;
   if found then
@@ -5631,6 +5764,40 @@ revoke all on function "private"."number_marks"(text[]) from public;
 
 grant execute on function "private"."number_marks"(text[]) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/of_organization.sql
+
+create or replace function private.of_organization (
+  p_alias        text,
+  p_org_column   text,
+  p_organization text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case when p_org_column is null then 'true' else format('%s.%I = %s', p_alias, p_org_column, p_organization) end;
+$function$;
+
+revoke all on function "private"."of_organization"(text, text, text) from public;
+
+grant execute on function "private"."of_organization"(text, text, text) to "postgres";
+
+-- schemas/private/functions/open_datasets.sql
+
+create or replace function private.open_datasets()
+  returns SETOF text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select d.key from public.datasets as d where d.required_role < 'admin';
+$function$;
+
+revoke all on function "private"."open_datasets"() from public;
+
+grant execute on function "private"."open_datasets"() to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/org_ids.sql
 
 create or replace function private.org_ids (
@@ -5685,7 +5852,7 @@ create or replace function private.outcome_counts (
     coalesce(sum(o.inserted_count), 0), coalesce(sum(o.updated_count), 0), coalesce(sum(o.unchanged_count), 0),
     coalesce(sum(o.deleted_count), 0), coalesce(sum(o.refused_count), 0)
   from private.import_outcomes as o
-  join public.import_batches as b on b.id = o.batch_id and b.org_id in (select private.org_ids('viewer'))
+  join public.import_batches as b on b.id = o.batch_id and private.sees_import(b)
   where o.staged_on = p_batch.staged_on and o.batch_id = p_batch.id;
 $function$;
 
@@ -6529,6 +6696,7 @@ begin
     ) as t (name)
     join pg_class as c on c.oid = t.name::regclass
     where d.key = p_dataset
+      and c.relkind <> 'v'
       and pg_has_role(c.relowner, 'usage')
       and (c.reltuples < 0 or pg_stat_get_mod_since_analyze(c.oid) > 1000 + c.reltuples / 5)
   loop
@@ -6554,17 +6722,41 @@ create or replace function private.refuse_reference (
   set search_path to ''
   AS $function$
 begin
-  raise exception using
-    errcode = 'IR001',
-    message = format('no record of %s has this key', p_label),
-    detail  = p_value,
-    column  = p_field;
+  perform private.refuse_row('reference_not_found', p_field, format('no record of %s has this key', p_label), p_value);
+  return null;
 end;
 $function$;
 
 revoke all on function "private"."refuse_reference"(text, text, text) from public;
 
 grant execute on function "private"."refuse_reference"(text, text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/refuse_row.sql
+
+create or replace function private.refuse_row (
+  p_code    text,
+  p_field   text,
+  p_message text,
+  p_detail  text default null::text
+)
+  returns void
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+begin
+  raise exception using
+    errcode    = 'IR001',
+    message    = p_message,
+    detail     = coalesce(p_detail, ''),
+    column     = coalesce(p_field, ''),
+    constraint = p_code;
+end;
+$function$;
+
+revoke all on function "private"."refuse_row"(text, text, text, text) from public;
+
+grant execute on function "private"."refuse_row"(text, text, text, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/register_dataset.sql
 
@@ -6578,7 +6770,9 @@ create or replace function private.register_dataset (
   org_column     name                    default 'org_id'::name,
   group_field    text                    default null::text,
   lines          text                    default null::text,
-  apply_function text                    default null::text
+  apply_function text                    default null::text,
+  check_function text                    default null::text,
+  required_role  public.org_role         default 'member'::public.org_role
 )
   returns public.datasets
   language plpgsql
@@ -6589,7 +6783,8 @@ declare
   v_table    regclass := to_regclass(register_dataset.target);
   v_lines    regclass := to_regclass(register_dataset.lines);
   v_rows     regclass := private.apply_row_type(register_dataset.apply_function);
-  v_is_group boolean := register_dataset.apply_function is not null;
+  v_by_function boolean := register_dataset.apply_function is not null;
+  v_is_view  boolean := v_by_function and register_dataset.lines is null and private.is_view(v_table);
   v_refusal  text;
   v_hint     text;
   v_id       name;
@@ -6600,29 +6795,37 @@ begin
   from pg_index as i
   join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
   where i.indrelid = v_table and i.indisprimary and i.indnkeyatts = 1 and a.atttypid = 'uuid'::regtype;
+  if v_is_view then
+    select a.attname into v_id
+    from pg_attribute as a
+    where a.attrelid = v_table and a.attname = 'id' and a.atttypid = 'uuid'::regtype;
+  end if;
 
   select r.refusal, r.hint into v_refusal, v_hint
   from (values
     (1, v_table is null,
       'there is no such table', 'Name it with its schema.'),
-    (2, not exists (select from pg_class as c where c.oid = v_table and c.relkind in ('r', 'p')),
-      'it is not a table', 'Views and foreign tables cannot be imported into.'),
-    (3, exists (select from pg_class as c where c.oid in (v_table, v_lines) and not c.relrowsecurity),
+    (2, not v_is_view and not exists (select from pg_class as c where c.oid = v_table and c.relkind in ('r', 'p')),
+      'it is not a table', 'Views can be imported into by an apply function without lines, foreign tables cannot.'),
+    (3, not v_is_view and exists (select from pg_class as c where c.oid in (v_table, v_lines) and not c.relrowsecurity),
       'row level security is off', 'Enable it and write policies: rows are applied as the caller.'),
     (4, v_id is null,
-      'its primary key is not a single uuid', 'Records are remembered by a uuid.'),
-    (5, not exists (
+      'its primary key is not a single uuid', 'Records are remembered by a uuid; of a view by its column id.'),
+    (5, not (v_is_view and register_dataset.org_column is null) and not exists (
         select from pg_attribute as a
         where a.attrelid = v_table and a.attname = register_dataset.org_column
-          and a.atttypid = 'uuid'::regtype and a.attnotnull and not a.attisdropped
+          and a.atttypid = 'uuid'::regtype and (a.attnotnull or v_is_view) and not a.attisdropped
       ),
       'it has no organization column', 'A uuid column, not null, that names the organization.'),
     (6, v_table is not null and not has_table_privilege('authenticated', v_table, 'select'),
       'authenticated may not select from it', 'Grant select on the whole table: outcomes compare whole rows.'),
-    (7, v_is_group and (v_rows is null or not has_function_privilege('authenticated', to_regproc(register_dataset.apply_function), 'execute')),
+    (7, v_by_function and (v_rows is null or not has_function_privilege('authenticated', to_regproc(register_dataset.apply_function), 'execute')),
       'its apply function is none', 'A function (uuid, public.import_mode, text[], <composite type>[]) that authenticated may execute.'),
-    (8, v_is_group and private.lines_column(v_lines, v_table) is null,
-      'its lines do not refer to it', 'The table of lines needs a foreign key of one column to the primary key.')
+    (8, register_dataset.lines is not null and private.lines_column(v_lines, v_table) is null,
+      'its lines do not refer to it', 'The table of lines needs a foreign key of one column to the primary key.'),
+    (9, register_dataset.check_function is not null
+        and private.function_row_type(register_dataset.check_function, '{uuid,public.import_mode}') is distinct from v_rows,
+      'its check function is none', 'A function (uuid, public.import_mode, <composite type of the apply function>[]).')
   ) as r (position, applies, refusal, hint)
   where r.applies
   order by r.position
@@ -6630,7 +6833,8 @@ begin
 
   if v_refusal is null then
     insert into public.datasets (
-      key, label, target, id_column, org_column, key_fields, group_field, lines, apply_function, allowed_modes, entity_type, position
+      key, label, target, id_column, org_column, key_fields, group_field, lines, apply_function, check_function, required_role,
+      allowed_modes, entity_type, position
     )
     values (
       register_dataset.dataset,
@@ -6642,6 +6846,8 @@ begin
       register_dataset.group_field,
       v_lines::text,
       to_regproc(register_dataset.apply_function)::text,
+      to_regproc(register_dataset.check_function)::text,
+      register_dataset.required_role,
       register_dataset.allowed_modes,
       register_dataset.entity_type,
       (select count(*) + 1 from public.datasets)
@@ -6652,8 +6858,8 @@ begin
     select
       v_dataset.key, n.name, a.attname, initcap(replace(n.name, '_', ' ')), coalesce(r.type, format_type(a.atttypid, a.atttypmod)),
       n.name = any (v_dataset.key_fields) or coalesce(c.attnotnull and not c.atthasdef, false),
-      case when r.dataset is null and c.attrelid is not null then private.catalog_rules(c.attrelid::regclass, c.attname) else '{}' end
-        || case when v_is_group and c.attrelid = v_table and n.name <> v_dataset.group_field then '{"same_in_group": true}' else '{}' end::jsonb,
+      case when r.dataset is null then private.catalog_rules(coalesce(c.attrelid, a.attrelid)::regclass, a.attname) else '{}' end
+        || case when c.attrelid = v_table and n.name <> v_dataset.group_field then '{"same_in_group": true}' else '{}' end::jsonb,
       case when r.dataset is not null then jsonb_build_object('dataset', r.dataset, 'field', r.field) end,
       row_number() over (order by a.attnum)
     from pg_attribute as a
@@ -6679,20 +6885,25 @@ begin
       and not a.attisdropped
       and a.attgenerated = ''
       and a.attidentity = ''
-      and a.attname not in (v_id, register_dataset.org_column)
+      and a.attname <> v_id
+      and a.attname is distinct from register_dataset.org_column
       and not starts_with(a.attname, '_')
-      and (v_is_group or has_column_privilege('authenticated', v_table, a.attnum, 'insert'));
+      and (v_by_function or has_column_privilege('authenticated', v_table, a.attnum, 'insert'));
 
     select array_agg(f.column_name) into v_record_key
     from public.dataset_fields as f
-    where f.dataset = v_dataset.key and f.name = any (case when v_is_group then array[v_dataset.group_field] else v_dataset.key_fields end);
+    where f.dataset = v_dataset.key and f.name = any (private.record_key(v_dataset));
 
     select r.refusal, r.hint into v_refusal, v_hint
     from (values
       (1, (select count(*) from public.dataset_fields as f where f.dataset = v_dataset.key and f.name = any (v_dataset.key_fields))
           < cardinality(v_dataset.key_fields),
         'authenticated may not insert the key', 'Grant insert on the columns that files may fill.'),
-      (2, private.unique_index(v_table, v_record_key || register_dataset.org_column) is null,
+      (2, v_is_view and not exists (
+          select from pg_attribute as a where a.attrelid = v_table and a.attname = v_record_key[1] and not a.attisdropped
+        ),
+        'it does not show the key', 'Records are found by the column of the view that has the key''s name.'),
+      (3, not v_is_view and private.unique_index(v_table, v_record_key || register_dataset.org_column) is null,
         'it has no unique key on the organization column and the key',
         format('alter table %s add unique (%s, %s), without a predicate',
           register_dataset.target, register_dataset.org_column, array_to_string(v_record_key, ', ')))
@@ -6713,9 +6924,13 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text) from public;
+revoke all
+  on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text, text, public.org_role)
+  from public;
 
-grant execute on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text) to "postgres";
+grant execute
+  on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text, text, public.org_role)
+  to "postgres";
 
 -- schemas/private/functions/release_if_queued.sql
 
@@ -6800,12 +7015,12 @@ begin
     case
       when r.cause is not null then 'group_failed'
       when r.sqlstate = '42501' then 'permission_denied'
-      when r.sqlstate = 'IR001' then 'reference_not_found'
+      when r.sqlstate = 'IR001' then r.constraint_name
       else 'constraint_violation'
     end,
     case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
     case when r.cause is null then r.sqlstate end,
-    case when r.cause is null then nullif(r.constraint_name, '') end,
+    case when r.cause is null and r.sqlstate <> 'IR001' then nullif(r.constraint_name, '') end,
     p_origin
   from unnest(p_fates.refused) as r;
 
@@ -6940,10 +7155,10 @@ begin
       message = 'organization is not active',
       detail  = format('organization %s', p_batch.org_id);
   end if;
-  perform private.require_org_role(
-    p_batch.org_id,
+  perform private.require_org_role(p_batch.org_id, private.role_for(
+    p_batch.dataset,
     case when p_batch.mode <> 'delete' and private.works_on_import(p_batch.id) then 'member' else 'admin' end::public.org_role
-  );
+  ));
 end;
 $function$;
 
@@ -7140,6 +7355,15 @@ create or replace function private.require_reversible (
 declare
   v_count integer := (select sum(c.record_count) from private.unreversed_chunks(p_batch) as c);
 begin
+  if p_batch.mode = 'delete' and exists (
+    select from public.datasets as d where d.key = p_batch.dataset and d.apply_function is not null and d.lines is null
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'deletions of this dataset cannot be undone',
+      detail  = format('import %s into %s', p_batch.id, p_batch.dataset),
+      hint    = 'Import the records again; they will be new ones.';
+  end if;
   if v_count is null then
     raise exception using
       errcode = 'PT409',
@@ -7452,6 +7676,32 @@ revoke all on function "private"."return_task"(public.sync_job_queue) from publi
 
 grant execute on function "private"."return_task"(public.sync_job_queue) to "postgres";
 
+-- schemas/private/functions/reverse_by_function.sql
+
+create or replace function private.reverse_by_function (
+  p_org_id   uuid,
+  p_ids      uuid[],
+  p_images   jsonb[],
+  p_call     text,
+  p_reversed text
+)
+  returns uuid[]
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_reversed uuid[];
+begin
+  execute p_call using p_org_id, p_ids, p_images;
+  execute p_reversed into v_reversed using p_org_id, p_ids, p_images;
+  return v_reversed;
+end;
+$function$;
+
+revoke all on function "private"."reverse_by_function"(uuid, uuid[], jsonb[], text, text) from public;
+
+grant execute on function "private"."reverse_by_function"(uuid, uuid[], jsonb[], text, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/reverse_records.sql
 
 create or replace function private.reverse_records (
@@ -7525,6 +7775,50 @@ $function$;
 revoke all on function "private"."reversed_piece"(private.judged_record[], uuid[]) from public;
 
 grant execute on function "private"."reversed_piece"(private.judged_record[], uuid[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/role_for.sql
+
+create or replace function private.role_for (
+  p_dataset      text,
+  p_minimum_role public.org_role
+)
+  returns public.org_role
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select greatest(p_minimum_role, d.required_role) from public.datasets as d where d.key = p_dataset;
+$function$;
+
+revoke all on function "private"."role_for"(text, public.org_role) from public;
+
+grant execute on function "private"."role_for"(text, public.org_role) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/row_expression.sql
+
+create or replace function private.row_expression (
+  p_type   regclass,
+  p_fields private.planned_field[],
+  p_refuse boolean
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select format('row(%s)::%s',
+    string_agg(
+      case when f.number is null then format('null::%s', format_type(a.atttypid, a.atttypmod))
+        else private.typed_value(f, p_refuse) end, ', ' order by a.attnum),
+    p_type)
+  from pg_attribute as a
+  left join unnest(p_fields) as f on f.column_name = a.attname
+  where a.attrelid = p_type and a.attnum > 0 and not a.attisdropped;
+$function$;
+
+revoke all on function "private"."row_expression"(regclass, private.planned_field[], boolean) from public;
+
+grant execute on function "private"."row_expression"(regclass, private.planned_field[], boolean) to "postgres";
 
 -- schemas/private/functions/run_commit.sql
 
@@ -7685,7 +7979,7 @@ begin
 
   v_preview := private.preview_as(
     v_job.run_as, v_plan, p_task.from_row, p_task.to_row,
-    case when v_plan.group_sql is null then private.changes_wanted(v_batch.id, p_task.from_row) else 0 end
+    case when private.is_written_by_function(v_batch) then 0 else private.changes_wanted(v_batch.id, p_task.from_row) end
   );
   perform private.require_import_right(v_batch); -- see run_commit
 
@@ -7939,6 +8233,9 @@ begin
     -- One of the table's CHECKs raises on some value: leave them to the table, row by row.
     execute v_plan.validate_bare_sql using v_batch.staged_on, v_batch.id, p_task.from_row, p_task.to_row, v_batch.org_id;
   end;
+  if v_plan.check_sql is not null then
+    perform private.check_rows(v_batch, v_plan.check_sql, p_task.from_row, p_task.to_row);
+  end if;
 
   return row(
     p_task.to_row - p_task.from_row,
@@ -8011,6 +8308,25 @@ revoke all on function "private"."save_template"(uuid, text, text, boolean) from
 
 grant execute on function "private"."save_template"(uuid, text, text, boolean) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/sees_import.sql
+
+create or replace function private.sees_import (
+  p_batch public.import_batches
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select p_batch.org_id in (
+    select private.org_ids(case when p_batch.dataset in (select private.open_datasets()) then 'viewer' else 'admin' end::public.org_role)
+  );
+$function$;
+
+revoke all on function "private"."sees_import"(public.import_batches) from public;
+
+grant execute on function "private"."sees_import"(public.import_batches) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/session_activity.sql
 
 create or replace function private.session_activity()
@@ -8033,6 +8349,26 @@ $function$;
 revoke all on function "private"."session_activity"() from public;
 
 grant execute on function "private"."session_activity"() to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/session_role.sql
+
+create or replace function private.session_role (
+  p_session      public.import_sessions,
+  p_minimum_role public.org_role
+)
+  returns public.org_role
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case when b.dataset in (select private.open_datasets()) then p_minimum_role else 'admin' end
+  from public.import_batches as b
+  where b.id = p_session.batch_id;
+$function$;
+
+revoke all on function "private"."session_role"(public.import_sessions, public.org_role) from public;
+
+grant execute on function "private"."session_role"(public.import_sessions, public.org_role) to "postgres";
 
 -- schemas/private/functions/session_standing.sql
 
@@ -8208,7 +8544,7 @@ create or replace function private.share_session (
 declare
   v_session public.import_sessions := private.lock_session(p_session_id);
 begin
-  perform private.require_colleague(p_user_id, v_session.org_id, 'viewer');
+  perform private.require_colleague(p_user_id, v_session.org_id, private.session_role(v_session, 'viewer'));
   if v_session.created_by = p_user_id then
     raise exception using errcode = '22023', message = 'session is the person''s own';
   end if;
@@ -8788,6 +9124,7 @@ begin
       when 'one_of' then jsonb_typeof(v_rule.value) = 'array'
         and not jsonb_path_exists(v_rule.value, 'strict $[*] ? (@.type() != "string")')
       when 'pattern' then jsonb_typeof(v_rule.value) = 'string'
+      when 'lower' then jsonb_typeof(v_rule.value) = 'boolean'
       when 'unique_in_file' then jsonb_typeof(v_rule.value) = 'boolean'
       when 'same_in_group' then jsonb_typeof(v_rule.value) = 'boolean'
       when 'min' then jsonb_typeof(v_rule.value) = 'number'
@@ -9140,14 +9477,7 @@ begin
       hint    = 'Give { "import_id": "<uuid>" }.';
   end if;
 
-  select b.* into v_batch
-  from public.import_batches as b
-  where b.id = (new.params ->> 'import_id')::uuid
-    and b.org_id in (select private.org_ids('viewer'));
-  if not found then
-    raise exception using errcode = 'PT404', message = 'import not found';
-  end if;
-
+  v_batch := private.find_import((new.params ->> 'import_id')::uuid);
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
   perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
@@ -9270,7 +9600,8 @@ begin
     perform private.enqueue_tasks(new, 'prepare', 0, 0, 1);
   else
     perform private.enqueue_tasks(new, new.job_type, 0, v_batch.row_count,
-      case when (new.params ->> 'whole')::boolean then v_batch.row_count else private.chunk_size(v_batch) end);
+      case when (new.params ->> 'whole')::boolean then v_batch.row_count
+        else private.chunk_size(v_batch, new.job_type in ('dry_run', 'commit')) end);
   end if;
   if new.phase = 'waiting' then
     perform private.settle_waiting_job(new);
@@ -9405,7 +9736,7 @@ begin
   perform from public.import_batches as b where b.id = v_session.batch_id for update;
   select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
   v_from := v_session.created_by;
-  perform private.require_colleague(p_user_id, v_session.org_id, 'member');
+  perform private.require_colleague(p_user_id, v_session.org_id, private.session_role(v_session, 'member'));
   perform private.require_idle_session(v_session);
 
   if v_from is distinct from p_user_id then
@@ -9617,6 +9948,56 @@ revoke all on function "private"."typed_value"(private.planned_field, boolean) f
 
 grant execute on function "private"."typed_value"(private.planned_field, boolean) to "postgres";
 
+-- schemas/private/functions/undo_by_function.sql
+
+create or replace function private.undo_by_function (
+  p_dataset public.datasets
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_type    regclass := private.apply_row_type(p_dataset.apply_function);
+  v_key     name;
+  v_columns text[];
+  v_now     text;
+  v_image   text;
+  v_mine    text := private.of_organization('t', p_dataset.org_column, '$1');
+begin
+  select f.column_name into v_key
+  from public.dataset_fields as f
+  where f.dataset = p_dataset.key and f.name = any (private.record_key(p_dataset));
+
+  select array_agg(t.attname order by t.attnum),
+    string_agg(private.hashable(format('t.%I', t.attname), t.atttypid), ', ' order by t.attnum),
+    string_agg(private.hashable(format('i.%I', t.attname), t.atttypid), ', ' order by t.attnum)
+  into v_columns, v_now, v_image
+  from pg_attribute as t
+  join pg_attribute as a on a.attrelid = v_type and a.attname = t.attname and a.attnum > 0 and not a.attisdropped
+  where t.attrelid = p_dataset.target::regclass and t.attnum > 0 and not t.attisdropped;
+
+  return format('select p.* from private.reverse_records($1, $5, $2, $3, $4, %L, %L, null, null) as p',
+    format('select private.reverse_by_function($1, $2, $3, %L, %L)',
+      format('select %s($1, ''delete'', ''{}'', array_agg(jsonb_populate_record(null::%s, to_jsonb(t)) order by t.%I))'
+        ' from %s as t where (%s) is true and t.%I = any ($2) having count(*) > 0',
+        p_dataset.apply_function, v_type, v_key, p_dataset.target, v_mine, p_dataset.id_column),
+      format('select array_agg(s.id) from unnest($2) as s (id) where not exists (select from %s as t where t.%I = s.id)',
+        p_dataset.target, p_dataset.id_column)),
+    format('select private.reverse_by_function($1, $2, $3, %L, %L)',
+      format('select %s($1, ''update'', %L, array_agg(jsonb_populate_record(null::%s, s.image) order by s.image ->> %L)) from unnest($3) as s (image)',
+        p_dataset.apply_function, v_columns, v_type, v_key),
+      format('select array_agg(s.id) from unnest($2, $3) as s (id, image) cross join lateral jsonb_populate_record(null::%1$s, s.image) as i'
+        ' join %1$s as t on t.%2$I = s.id where (%3$s) is true and row(%4$s) is not distinct from row(%5$s)',
+        p_dataset.target, p_dataset.id_column, v_mine, v_now, v_image)));
+end;
+$function$;
+
+revoke all on function "private"."undo_by_function"(public.datasets) from public;
+
+grant execute on function "private"."undo_by_function"(public.datasets) to "postgres";
+
 -- schemas/private/functions/undo_counts.sql
 
 create or replace function private.undo_counts (
@@ -9639,7 +10020,7 @@ create or replace function private.undo_counts (
       ) as k
     ), '{}'))
   from private.import_reversals as r
-  join public.import_batches as b on b.id = r.batch_id and b.org_id in (select private.org_ids('viewer'))
+  join public.import_batches as b on b.id = r.batch_id and private.sees_import(b)
   where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id
   having count(*) > 0;
 $function$;
@@ -9691,6 +10072,10 @@ declare
   v_lines     text[];
   v_may_lines boolean := true;
 begin
+  if p_dataset.apply_function is not null and p_dataset.lines is null then
+    return private.undo_by_function(p_dataset);
+  end if;
+
   select string_agg(format('%1$I = i.%1$I', c), ', ') into v_update
   from unnest(p_plan.update_columns) as c
   having bool_and(has_column_privilege(p_role, p_plan.target, c, 'update'));
@@ -10396,13 +10781,14 @@ create table "private"."import_plans" (
   "batch_id"          uuid                     not null,
   "org_id"            uuid                     not null,
   "target"            text                     not null,
-  "key_index"         text                     not null,
+  "key_index"         text,
   "insert_columns"    text[]                   not null,
   "update_columns"    text[]                   not null,
   "hash_sql"          text                     not null,
   "keys_sql"          text                     not null,
   "validate_sql"      text                     not null,
   "validate_bare_sql" text,
+  "check_sql"         text,
   "duplicates_sql"    text[]                   not null,
   "group_sql"         text,
   "lookup_sql"        text,
@@ -10420,7 +10806,7 @@ create table "private"."import_plans" (
 alter table "private"."import_plans"
   add column "mode" public.import_mode not null;
 
-comment on table "private"."import_plans" is 'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); duplicates_sql: issues of a bucket of keys, one text a unique set; group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began; exists_sql: whether there is any record; preview_sql: what would become of the rows of ranges; image_sql: records as they are.';
+comment on table "private"."import_plans" is 'What an import runs. hash_sql: the hash of a record t; keys_sql: the key of rows as text; validate_sql: issues of a range (validate_bare_sql: without the table''s CHECKs, for when one of them raises); check_sql: those that the dataset''s check function finds; duplicates_sql: issues of a bucket of keys, one text a unique set; group_sql: the groups of a bucket of keys, and their issues, where several rows make one record; lookup_sql: rows with the ids of their records, where RLS keeps the key from its index; merge_sql: applies a range; missing_sql: rows of a range that no record matches; undo_sql: takes back records of a chunk, once an undo began; exists_sql: whether there is any record; preview_sql: what would become of the rows of ranges; image_sql: records as they are.';
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_plans" to "postgres";
 
@@ -12338,7 +12724,9 @@ create table "public"."dataset_fields" (
   "aliases"     text[]  not null default '{}'::text[],
   "rules"       jsonb   not null default '{}'::jsonb,
   "reference"   jsonb,
+  "chunk_rows"  integer,
   "position"    integer not null,
+  constraint "dataset_fields_chunk_rows_check" check ((chunk_rows > 0)),
   constraint "dataset_fields_pkey" primary key (dataset, name),
   constraint "dataset_fields_dataset_fkey" foreign key (dataset) references public.datasets(key) on delete cascade
 );
@@ -12358,13 +12746,15 @@ create policy "dataset_fields_select" on "public"."dataset_fields"
 
 comment on column "public"."dataset_fields"."aliases" is 'Other names that files give the column, for the suggestion of mappings.';
 
+comment on column "public"."dataset_fields"."chunk_rows" is 'Most rows that a task writes where the field is mapped: its values are dear, such as passwords to be hashed.';
+
 comment on column "public"."dataset_fields"."column_name" is 'The column that it fills.';
 
 comment on column "public"."dataset_fields"."is_required" is 'A new record needs a value: not null without a default, or part of the key.';
 
 comment on column "public"."dataset_fields"."reference" is 'Another record, which files name by its key: { dataset, field }. Looked up within the organization.';
 
-comment on column "public"."dataset_fields"."rules" is 'Any of { format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, unique_in_file: boolean, same_in_group: boolean }.';
+comment on column "public"."dataset_fields"."rules" is 'Any of { lower: boolean, format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, unique_in_file: boolean, same_in_group: boolean }. lower: the value becomes lower case before anything else looks at it.';
 
 comment on column "public"."dataset_fields"."type" is 'PostgreSQL type, as format_type gives it; of a reference, that of the key.';
 
@@ -12387,17 +12777,20 @@ create table "public"."datasets" (
   "label"          text                     not null,
   "target"         text                     not null,
   "id_column"      text                     not null,
-  "org_column"     text                     not null,
+  "org_column"     text,
   "key_fields"     text[]                   not null,
   "group_field"    text,
   "lines"          text,
   "apply_function" text,
+  "check_function" text,
   "position"       integer                  not null,
   "created_at"     timestamp with time zone not null default now(),
-  constraint "datasets_apply_function_check" check ((num_nulls(group_field, lines, apply_function) = ANY (ARRAY[0, 3]))),
+  constraint "datasets_apply_function_check" check (((apply_function IS NOT NULL) OR ((num_nonnulls(group_field, check_function) = 0) AND (org_column IS NOT NULL)))),
+  constraint "datasets_function_key_check" check (((apply_function IS NULL) OR (group_field IS NOT NULL) OR (cardinality(key_fields) = 1))),
   constraint "datasets_group_field_check" check ((group_field = ANY (key_fields))),
   constraint "datasets_key_check" check ((key ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
   constraint "datasets_key_fields_check" check ((cardinality(key_fields) > 0)),
+  constraint "datasets_lines_check" check (((group_field IS NULL) = (lines IS NULL))),
   constraint "datasets_pkey" primary key (key)
 );
 
@@ -12408,17 +12801,25 @@ alter table "public"."datasets"
   add column "allowed_modes" public.import_mode[] not null;
 
 alter table "public"."datasets"
+  add column "required_role" public.org_role not null default 'member'::public.org_role;
+
+alter table "public"."datasets"
   add column "entity_type" public.sync_entity_type not null;
 
 alter table "public"."datasets"
   add constraint "datasets_allowed_modes_check" check ((cardinality(allowed_modes) > 0));
+
+alter table "public"."datasets"
+  add constraint "datasets_required_role_check" check ((required_role <> 'viewer'::public.org_role));
 
 create policy "datasets_select" on "public"."datasets"
   for select
   to "authenticated"
   using (true);
 
-comment on column "public"."datasets"."apply_function" is 'What writes such records: (org_id uuid, mode import_mode, clear text[], rows <type>[]) returns void. mode: insert (none of the records exists), update, delete (all of them do, and are locked); clear: columns that a blank clears.';
+comment on column "public"."datasets"."apply_function" is 'What writes records with lines, and others where a table is not enough: (org_id uuid, mode import_mode, clear text[], rows <type>[]) returns void. mode: insert (none of the records exists), update, delete (all of them do, and are locked); clear: columns that a blank clears.';
+
+comment on column "public"."datasets"."check_function" is 'What judges rows beside the rules: (org_id uuid, mode import_mode, rows <type>[]) returns table (place integer, field text, code text, message text, value text), an error each; place: of the row in rows, from 1.';
 
 comment on column "public"."datasets"."group_field" is 'Where several rows of a file make one record, a record with lines: the field by which they belong together, the key of the record.';
 
@@ -12428,11 +12829,13 @@ comment on column "public"."datasets"."key_fields" is 'Fields by which a row of 
 
 comment on column "public"."datasets"."lines" is 'The table of those lines, with its schema.';
 
-comment on column "public"."datasets"."org_column" is 'Its organization. Never mapped: always the import''s.';
+comment on column "public"."datasets"."org_column" is 'Its organization. Never mapped: always the import''s. Null of a view that shows each caller what they may manage and no more.';
 
-comment on column "public"."datasets"."target" is 'The table, with its schema.';
+comment on column "public"."datasets"."required_role" is 'The least role that imports into it. Where it is admin, only admins see its imports.';
 
-comment on table "public"."datasets" is 'What can be imported: a table that private.register_dataset found fit.';
+comment on column "public"."datasets"."target" is 'The table, with its schema; where a function writes, perhaps a view that shows the records.';
+
+comment on table "public"."datasets" is 'What can be imported: a table that private.register_dataset found fit, or what a function writes.';
 
 revoke all on table "public"."datasets" from "authenticated";
 
@@ -12869,7 +13272,9 @@ create trigger _800_settle_waiting
 create policy "import_batches_select_viewer" on "public"."import_batches"
   for select
   to "authenticated"
-  using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+  using
+    (((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))) AND ((dataset = ANY (ARRAY( select private.open_datasets() as open_datasets))) or
+    (org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))))));
 
 comment on column "public"."import_batches"."content_hash" is 'SHA-256 of the file as it was sent, in hexadecimal.';
 
@@ -14897,7 +15302,13 @@ create policy "preview_cache_insert" on "public"."sync_preview_cache"
 create policy "preview_cache_select" on "public"."sync_preview_cache"
   for select
   to "authenticated"
-  using (((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))) AND (cache_key ~~ ('%:'::text || ( select auth.uid() as uid)))));
+  using (((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))) AND (cache_key ~~ ('%:'::text || ( select auth.uid() as uid))) AND
+CASE
+    when (sync_type = 'import'::public.sync_type) THEN (exists ( select
+       from public.import_batches b
+      where (b.id = (split_part(sync_preview_cache.cache_key, ':'::text, 1))::uuid)))
+    ELSE true
+end));
 
 create policy "preview_cache_update" on "public"."sync_preview_cache"
   for update

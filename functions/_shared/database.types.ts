@@ -141,6 +141,7 @@ export type Database = {
       dataset_fields: {
         Row: {
           aliases: string[]
+          chunk_rows: number | null
           column_name: string
           dataset: string
           is_required: boolean
@@ -154,6 +155,7 @@ export type Database = {
         ComputedFields: never
         Insert: {
           aliases?: string[]
+          chunk_rows?: number | null
           column_name: string
           dataset: string
           is_required: boolean
@@ -166,6 +168,7 @@ export type Database = {
         }
         Update: {
           aliases?: string[]
+          chunk_rows?: number | null
           column_name?: string
           dataset?: string
           is_required?: boolean
@@ -190,6 +193,7 @@ export type Database = {
         Row: {
           allowed_modes: Database['public']['Enums']['import_mode'][]
           apply_function: string | null
+          check_function: string | null
           created_at: string
           entity_type: Database['public']['Enums']['sync_entity_type']
           group_field: string | null
@@ -198,14 +202,16 @@ export type Database = {
           key_fields: string[]
           label: string
           lines: string | null
-          org_column: string
+          org_column: string | null
           position: number
+          required_role: Database['public']['Enums']['org_role']
           target: string
         }
         ComputedFields: never
         Insert: {
           allowed_modes: Database['public']['Enums']['import_mode'][]
           apply_function?: string | null
+          check_function?: string | null
           created_at?: string
           entity_type: Database['public']['Enums']['sync_entity_type']
           group_field?: string | null
@@ -214,13 +220,15 @@ export type Database = {
           key_fields: string[]
           label: string
           lines?: string | null
-          org_column: string
+          org_column?: string | null
           position: number
+          required_role?: Database['public']['Enums']['org_role']
           target: string
         }
         Update: {
           allowed_modes?: Database['public']['Enums']['import_mode'][]
           apply_function?: string | null
+          check_function?: string | null
           created_at?: string
           entity_type?: Database['public']['Enums']['sync_entity_type']
           group_field?: string | null
@@ -229,8 +237,9 @@ export type Database = {
           key_fields?: string[]
           label?: string
           lines?: string | null
-          org_column?: string
+          org_column?: string | null
           position?: number
+          required_role?: Database['public']['Enums']['org_role']
           target?: string
         }
         Relationships: []
