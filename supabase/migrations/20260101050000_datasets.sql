@@ -60,6 +60,7 @@ create table public.dataset_fields (
   label       text not null,
   type        text not null,
   is_required boolean not null,
+  is_secret   boolean not null default false,
   aliases     text[] not null default '{}',
   rules       jsonb not null default '{}',
   reference   jsonb,
@@ -74,6 +75,8 @@ comment on table public.dataset_fields is 'The columns of a dataset that a file 
 comment on column public.dataset_fields.column_name is 'The column that it fills.';
 comment on column public.dataset_fields.type is 'PostgreSQL type, as format_type gives it; of a reference, that of the key.';
 comment on column public.dataset_fields.is_required is 'A new record needs a value: not null without a default, or part of the key.';
+comment on column public.dataset_fields.is_secret is
+  'Its values are shown nowhere, and stay staged only until they are applied. Taken as they are, from a column of their own.';
 comment on column public.dataset_fields.aliases is 'Other names that files give the column, for the suggestion of mappings.';
 comment on column public.dataset_fields.rules is
   'Any of { lower: boolean, format: email|url|phone|uuid, pattern, one_of: [text], min, max, min_length, max_length, '
@@ -93,7 +96,8 @@ as $$
   select case when p_dataset.group_field is null then p_dataset.key_fields else array[p_dataset.group_field] end;
 $$;
 
--- Rules are compiled into SQL: what cannot be compiled is refused here, not when an import runs.
+-- Rules are compiled into SQL: what cannot be compiled is refused here, not when an import runs. So is a secret whose
+-- values would be shown as a part of records, or told by how they compare.
 create function private.tg_dataset_fields__guard_rules()
 returns trigger
 language plpgsql
@@ -130,12 +134,31 @@ begin
   if new.rules ? 'pattern' then
     perform '' ~ (new.rules ->> 'pattern'); -- 2201B when it is no regular expression
   end if;
+
+  if new.is_secret and (
+    new.reference is not null or new.rules ?| '{lower,unique_in_file,same_in_group}' or exists (
+      select from public.datasets as d
+      where d.key = new.dataset
+        and (
+          d.apply_function is null or new.name = any (d.key_fields) or exists (
+            select from pg_attribute as a
+            where a.attrelid in (d.target::regclass, d.lines::regclass) and a.attname = new.column_name
+          )
+        )
+    )
+  ) then
+    raise exception using
+      errcode = '22023',
+      message = 'field cannot be secret',
+      detail  = format('%s.%s', new.dataset, new.name),
+      hint    = 'A secret goes to an apply function alone: it is no key and no column of the records, and is compared with nothing.';
+  end if;
   return new;
 end;
 $$;
 
 create trigger _300_guard_rules
-  before insert or update of rules on public.dataset_fields
+  before insert or update of rules, is_secret, reference on public.dataset_fields
   for each row execute function private.tg_dataset_fields__guard_rules();
 
 -- The rule that a CHECK over one column states, where it is of a simple kind; else null. Other CHECKs

@@ -69,6 +69,7 @@ create table public.import_batches (
   staged_at         timestamptz,
   validated_at      timestamptz,
   finished_at       timestamptz,
+  redacted_at       timestamptz,
 
   constraint import_batches_file_name_check check (length(file_name) <= 255),
   constraint import_batches_source_check check (source ~ '^[a-z0-9_-]{1,63}$'),
@@ -96,6 +97,8 @@ comment on column public.import_batches.depends_on is 'Imports that must be comp
 comment on column public.import_batches.corrects is 'The import whose failed rows this one brings in corrected.';
 comment on column public.import_batches.duplicate_of is
   'An earlier import of the same file by the same person: it is committed only when that is said twice (force).';
+comment on column public.import_batches.redacted_at is
+  'When the secrets in its rows were removed without being applied: it cannot be tried again.';
 create index import_batches_org_id_status_idx on public.import_batches (org_id, status);
 create index import_batches_org_id_created_at_idx on public.import_batches (org_id, created_at desc);
 create index import_batches_initiated_by_idx on public.import_batches (initiated_by);
@@ -118,7 +121,7 @@ alter table public.scheduled_jobs
 -- Partitioned by the week of the batch's staged_on, which is in every predicate, and dropped whole.
 -- No foreign key to the batch: it would be checked once per row.
 
--- Append-only: a row's status is derived, so that no row is written twice.
+-- Append-only, but that secrets are taken out: a row's status is derived, so that no row is written twice.
 create table private.import_rows (
   staged_on   date not null,
   batch_id    uuid not null,

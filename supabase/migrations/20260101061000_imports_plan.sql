@@ -1,5 +1,5 @@
 -- The compiler: dataset, mapping and options become the statements that judge and apply an import's rows.
--- Needs: datasets, imports.
+-- Needs: datasets, imports, imports_secrets.
 -- Exposes: nothing to clients. private.import_plans keeps the texts, so that one can read what runs.
 
 create table private.import_plans (
@@ -194,6 +194,21 @@ begin
       else '[]'
     end;
 
+    -- Before all else: what is wrong with it is not to be quoted.
+    if exists (select from public.dataset_fields as f where f.dataset = p_dataset and f.name = v_entry.field and f.is_secret)
+      and (
+        v_columns is distinct from jsonb_build_array(v_columns ->> 0)
+        or v_form - '{column,columns,transforms,default}'::text[] <> '{}'
+        or coalesce(v_form -> 'transforms', '[]') <> '[]'
+        or v_form ->> 'default' is not null
+      ) then
+      raise exception using
+        errcode = '22023',
+        message = 'secret field takes one column, as it is',
+        detail  = format('field %s', v_entry.field),
+        hint    = 'Give the name of a column, without transforms and default.';
+    end if;
+
     if v_form - '{column,columns,transforms,default}'::text[] <> '{}'
       or v_form = '{}'
       or jsonb_typeof(v_columns) <> 'array'
@@ -236,6 +251,7 @@ begin
       'default', v_form ->> 'default'
     ));
   end loop;
+  perform private.require_separate_secrets(p_dataset, v_normalized);
   return v_normalized;
 end;
 $$;
@@ -562,7 +578,8 @@ begin
 end;
 $$;
 
--- Expressions of one mapped field over r.cells: its source as text, and what the transforms make of it.
+-- Expressions of one mapped field over r.cells: its source as text, and what the transforms make of it. A secret is not
+-- trimmed: white space may be a part of it.
 create function private.field_expressions(
   p_field public.dataset_fields, p_entry jsonb, p_columns text[], p_untrimmed text[] default null,
   out source text, out value text
@@ -577,6 +594,7 @@ declare
   v_transform jsonb;
   v_separator text := ' ';
   v_rest      jsonb := p_entry -> 'transforms';
+  v_untrimmed text[] := case when p_field.is_secret then '{}' else p_untrimmed end;
 begin
   if v_rest #> '{0}' ? 'join' and jsonb_typeof(v_rest #> '{0,join}') = 'string' then
     v_separator := v_rest #>> '{0,join}';
@@ -587,9 +605,9 @@ begin
     -- Null, but not a constant: what is made of it must be computed row by row, where it can be a row's
     -- issue. Folded into the plan a default that does not fit its field would refuse the whole statement.
     when 0 then 'nullif(r.cells[1], r.cells[1])'
-    when 1 then private.cell_expression(p_columns, v_columns[1], p_untrimmed)
+    when 1 then private.cell_expression(p_columns, v_columns[1], v_untrimmed)
     else format('nullif(left(concat_ws(%L, %s), 1048576), '''')', v_separator,
-      (select string_agg(private.cell_expression(p_columns, c, p_untrimmed), ', ') from unnest(v_columns) as c))
+      (select string_agg(private.cell_expression(p_columns, c, v_untrimmed), ', ') from unnest(v_columns) as c))
   end;
 
   value := source;

@@ -1,5 +1,5 @@
 -- Suggestions: which column of a file probably fills which field, and what its values need to fit.
--- Needs: datasets, imports_plan.
+-- Needs: datasets, imports_secrets, imports_plan.
 -- Exposes: nothing to clients.
 
 -- Names as people type them are the same when letters and digits are.
@@ -321,7 +321,8 @@ $$;
 -- Which column probably fills which field: { field: { column, confidence, reason, transforms? } }. By name, label and
 -- alias, then by likeness of names. What a sample of the rows holds lowers a column that does not fit its field,
 -- raises a likeness that does, and may find a column by its content alone. Each column serves one field, the best first;
--- those whose name is null none.
+-- those whose name is null none. What a secret looks like is not looked at, and where a dataset has some, no content finds
+-- a column: it would be shown.
 create function private.suggest_mapping(p_dataset text, p_columns text[], p_sample jsonb default null)
 returns jsonb
 language plpgsql stable
@@ -341,7 +342,7 @@ declare
   v_fields    jsonb := '{}';
 begin
   select coalesce(jsonb_object_agg(f.name, coalesce(
-    f.rules ->> 'format', case f.type when 'uuid' then 'uuid' else private.type_class(f.type) end)), '{}') into v_kinds
+    case when f.is_secret then 'other' end, f.rules ->> 'format', case f.type when 'uuid' then 'uuid' else private.type_class(f.type) end)), '{}') into v_kinds
   from public.dataset_fields as f
   where f.dataset = p_dataset;
 
@@ -377,7 +378,8 @@ begin
     join (
       select s.key::bigint as position, s.value as shares from jsonb_each(v_shares) as s
     ) as c on (c.shares ->> k.kind)::numeric >= 0.9
-    where k.kind in ('email', 'url', 'phone', 'uuid', 'date', 'timestamp')
+    where not private.has_secrets(p_dataset)
+      and k.kind in ('email', 'url', 'phone', 'uuid', 'date', 'timestamp')
       and not v_fields ? k.key
       and c.position <> all (v_positions)
       and p_columns[c.position] is not null
@@ -398,7 +400,7 @@ begin
       cross join (select array_position(p_columns, v_fields #>> array[f.name, 'column']) - 1) as v (index)
     ) as v (sampled)
     cross join lateral private.suggest_transforms(f, v.sampled) as t (transforms)
-    where f.dataset = p_dataset and v_fields ? f.name and t.transforms <> '[]'
+    where f.dataset = p_dataset and not f.is_secret and v_fields ? f.name and t.transforms <> '[]'
   ), '{}');
 end;
 $$;

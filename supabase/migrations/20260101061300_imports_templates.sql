@@ -177,7 +177,7 @@ begin
   if p_columns is not null then
     perform private.require_template_columns(p_template, v_mapping, p_columns);
   end if;
-  return private.normalize_mapping(p_template.dataset, p_columns, v_mapping) || v_given;
+  return private.normalize_mapping(p_template.dataset, p_columns, v_mapping || v_given);
 end;
 $$;
 

@@ -22,6 +22,7 @@ create type private.planned_field as (
   reference   jsonb, -- { dataset, target, id_column, org_column, column, label }
   is_key      boolean,
   is_required boolean,
+  is_secret   boolean,
   default_sql text,
   not_null    boolean,
   source      text,
@@ -58,6 +59,7 @@ begin
       when p_batch.mode = 'update' then coalesce(a.attnotnull, false) and v_blank = 'clear'
       else f.is_required
     end,
+    f.is_secret,
     (select pg_get_expr(e.adbin, e.adrelid) from pg_attrdef as e where e.adrelid = a.attrelid and e.adnum = a.attnum),
     coalesce(a.attnotnull, false),
     x.source,

@@ -137,14 +137,15 @@ with %ss as materialized (
     )
 )
 insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
-select $1, $2, s.numbers[i.place], i.field, i.code, i.message, left(i.value, 200), 'validate'
+select $1, $2, s.numbers[i.place], i.field, i.code, i.message, case when (i.field = any (%L)) is not true then left(i.value, 200) end, 'validate'
 from s
 cross join lateral %s($5, %L, s.rows) as i
 where s.numbers is not null $q$,
     private.compile_references(p_fields,
       '(select i.cells from private.import_rows as i where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4) as r',
       '(select $5::uuid)'),
-    private.row_expression(private.apply_row_type(p_dataset.apply_function), p_fields, false), p_dataset.check_function, p_mode);
+    private.row_expression(private.apply_row_type(p_dataset.apply_function), p_fields, false),
+    array(select f.name from unnest(p_fields) as f where f.is_secret), p_dataset.check_function, p_mode);
 $$;
 
 -- Where a function writes: three statements, which private.apply_by_function() runs for the rows after $2, to $3,

@@ -34,6 +34,9 @@ begin
       v_shown := v_value || '_sent';
       v_texts := v_texts || format(', %s as _%s_sent', f.source, f.number);
     end if;
+    if f.is_secret then
+      v_shown := 'null';
+    end if;
 
     if f.class = 'text' then
       v_typed := v_typed || format(', %s as %I', v_value, f.name);

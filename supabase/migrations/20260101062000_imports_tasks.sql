@@ -192,6 +192,9 @@ begin
   end if;
 
   perform private.require_rows(v_batch);
+  if new.job_type <> 'undo' then
+    perform private.require_unredacted(v_batch);
+  end if;
 
   if v_failed.id is null
     and (new.job_type = 'commit' or new.params -> 'commit' = 'true')

@@ -1,5 +1,5 @@
 -- Committing: a range of valid rows becomes records; each row gets its outcome.
--- Needs: imports_apply.
+-- Needs: imports_redaction, imports_apply.
 -- Exposes: nothing to clients. private.run_commit() to the job type commit.
 
 -- What became of the rows of a range that the merge returned nothing for.
@@ -83,7 +83,7 @@ begin
       when r.sqlstate = 'IR001' then r.constraint_name
       else 'constraint_violation'
     end,
-    case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
+    case when r.cause is null then private.shown_message(p_batch.dataset, r.sqlstate, r.message) else format('fails with its record: row %s', r.cause) end,
     case when r.cause is null then r.sqlstate end,
     case when r.cause is null and r.sqlstate <> 'IR001' then nullif(r.constraint_name, '') end,
     p_origin
@@ -180,6 +180,8 @@ begin
     v_fates.unchanged,
     cardinality(v_fates.refused) + cardinality(v_fates.absent)
   );
+
+  perform private.redact_rows(v_batch, p_task.from_row, v_range.reached);
 
   -- Out of patience: the rest in two tasks.
   if v_range.reached < p_task.to_row then

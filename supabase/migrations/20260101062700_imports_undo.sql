@@ -463,7 +463,8 @@ begin
     from unnest(v_range.pieces) as p
     cross join lateral unnest(p.row_numbers, p.verdicts) as u (row_number, verdict)
   ) || array(
-    select row(w.row_number, case r.sqlstate when '42501' then 'denied' when '23503' then 'referenced' else 'refused' end, r.message)::private.reversal_fate
+    select row(w.row_number, case r.sqlstate when '42501' then 'denied' when '23503' then 'referenced' else 'refused' end,
+      private.shown_message(v_batch.dataset, r.sqlstate, r.message))::private.reversal_fate
     from unnest(v_range.refused) as r
     join private.written_records(v_batch.staged_on, v_batch.id, p_task.from_row) as w on w.entry = r.row_number
   );

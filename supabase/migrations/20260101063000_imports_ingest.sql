@@ -1,5 +1,5 @@
 -- The upload: a file's rows become staged rows, all of them or none.
--- Needs: imports_suggest, imports_templates, imports_create.
+-- Needs: imports_secrets, imports_suggest, imports_templates, imports_create.
 -- Exposes: nothing to clients. The ingest functions to the upload's connection, which has become sluice_ingest. All of
 -- them are definer: that role may add rows and issues, and nothing else.
 
@@ -207,7 +207,7 @@ begin
 end;
 $$;
 
--- The batch has all its rows.
+-- The batch has all its rows. The sample is looked at as it is, and kept as far as it is shown.
 create function private.end_staging(
   p_batch public.import_batches, p_columns text[], p_row_count integer, p_byte_size bigint, p_content_hash text, p_sample jsonb,
   p_format jsonb
@@ -221,6 +221,9 @@ declare
   v_initial record;
 begin
   select i.* into v_initial from private.initial_mapping(p_batch, p_columns, p_sample) as i;
+  p_batch.columns := p_columns;
+  p_batch.mapping := v_initial.mapping;
+  perform private.drop_issue_values(p_batch);
 
   update public.import_batches as b
   set status            = 'staged',
@@ -229,7 +232,7 @@ begin
       byte_size         = p_byte_size,
       content_hash      = p_content_hash,
       duplicate_of      = private.earlier_import(p_batch, p_content_hash),
-      sample            = p_sample,
+      sample            = private.shown_sample(p_batch, p_sample),
       format            = p_format,
       suggested_mapping = v_initial.suggested,
       template_id       = v_initial.template_id,

@@ -13,7 +13,7 @@ create type public.import_row as (
   issues      jsonb
 );
 comment on type public.import_row is
-  'A row of a file and its fate. payload: column to cell, as sent; issues: [{ field, severity, code, message, value }].';
+  'A row of a file and its fate. payload: column to cell, as sent, secret ones null; issues: [{ field, severity, code, message, value }].';
 create type public.import_issue as (
   id              bigint,
   row_number      integer,
@@ -56,6 +56,7 @@ begin
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = 'Mapping and options can be changed while it is staged or validated, and after a validation that failed.';
   end if;
+  perform private.require_unredacted(v_batch);
 
   if p_template_id is not null then
     v_template := private.find_template(p_template_id, v_batch.dataset, v_batch.org_id);
@@ -67,9 +68,11 @@ begin
     v_batch.template_id := null;
   end if;
 
+  perform private.drop_issue_values(v_batch);
   update public.import_batches as b
   set status      = 'staged', -- what was validated is no longer what would run
       mapping     = v_batch.mapping,
+      sample      = private.shown_sample(v_batch, b.sample),
       template_id = v_batch.template_id,
       options     = private.normalize_options(v_batch.options || coalesce(p_options, '{}')),
       depends_on  = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
@@ -414,6 +417,8 @@ declare
   v_keys     jsonb := '{}';
   v_numbers  integer[];
   v_has_groups boolean := private.has_groups(p_import_id);
+  v_shown    text[] := private.shown_columns(v_batch);
+  v_is_shown boolean[];
   v_chunk    private.import_outcomes;
 begin
   -- The numbers of the page's rows, by whatever holds that status.
@@ -512,6 +517,9 @@ begin
     into v_keys using v_batch.staged_on, v_batch.id, v_numbers;
   end if;
 
+  v_is_shown := array(
+    select c.name = any (v_shown) from unnest(v_batch.columns) with ordinality as c (name, position) order by c.position
+  );
   return query
   with acted as materialized ( -- the arrays of a chunk are opened once, not once a row
     select u.*
@@ -540,7 +548,10 @@ begin
     end,
     nullif(v_keys ->> r.row_number::text, ''),
     a.record_id,
-    (select jsonb_object_agg(c.name, r.cells[c.position]) from unnest(v_batch.columns) with ordinality as c (name, position)),
+    (
+      select jsonb_object_agg(c.name, case when c.is_shown then r.cells[c.position] end)
+      from unnest(v_batch.columns, v_is_shown) with ordinality as c (name, is_shown, position)
+    ),
     coalesce(w.issues, '[]')
   from private.import_rows as r
   left join private.import_group_rows as g

@@ -3,7 +3,7 @@
 -- Exposes: correct_import.
 
 -- Refuses what is no list of { row, cells }, or is larger than a file may be.
-create function private.check_corrections(p_corrections jsonb, p_org_id uuid)
+create function private.check_corrections(p_corrections jsonb, p_parent public.import_batches)
 returns void
 language plpgsql stable
 security invoker
@@ -11,8 +11,8 @@ set search_path = ''
 as $$
 declare
   c_most       constant integer := 1000;
-  c_most_bytes constant bigint := private.setting('imports.max_request_bytes', p_org_id)::bigint;
-  c_cell_bytes constant bigint := private.setting('imports.max_cell_bytes', p_org_id)::bigint;
+  c_most_bytes constant bigint := private.setting('imports.max_request_bytes', p_parent.org_id)::bigint;
+  c_cell_bytes constant bigint := private.setting('imports.max_cell_bytes', p_parent.org_id)::bigint;
   v_wrong text;
 begin
   if octet_length(p_corrections::text) > c_most_bytes then
@@ -46,7 +46,7 @@ begin
     raise exception using
       errcode = '22023',
       message = 'corrections are not understood',
-      detail  = v_wrong,
+      detail  = case when private.has_secrets(p_parent.dataset) then '' else v_wrong end,
       hint    = 'Give a list of { "row": <its number>, "cells": { "<column>": "<what it should be>" } }.';
   end if;
 
@@ -77,7 +77,7 @@ declare
   v_row     integer;
   v_column  text;
 begin
-  perform private.check_corrections(p_corrections, v_parent.org_id);
+  perform private.check_corrections(p_corrections, v_parent);
 
   select (c.value ->> 'row')::integer into v_row
   from jsonb_array_elements(p_corrections) as c

@@ -78,6 +78,14 @@ revoke all on all functions in schema private from public;
 select private.set_worker_count(2);
 select cron.schedule('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()');
 select cron.schedule('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()');
+select cron.schedule('imports.remove_secrets', '*/5 * * * *', $cron$
+do $body$
+begin
+  while private.remove_waiting_secrets() loop
+    commit;
+  end loop;
+end
+$body$ $cron$);
 select cron.schedule('imports.expire_sessions', '17 * * * *', 'select private.expire_sessions()');
 select cron.schedule('imports.purge_previews', '*/5 * * * *', 'select public.auto_cleanup_preview_cache()');
 select cron.schedule('maintenance.create_partitions', '7 * * * *', 'select private.create_all_partitions()');
