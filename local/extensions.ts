@@ -3,10 +3,18 @@ import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 
-/** Puts pgTAP and the stand-ins for pg_cron and pg_net where the server of this folder looks for extensions. */
+const standins = join(import.meta.dirname, 'standins')
+
+/** The SQL of the stand-in for an extension of the platform. */
+export function standinOf(name: string): string {
+  const file = readdirSync(standins).find((other) => other.startsWith(`${name}--`))
+  if (!file) throw new Error(`there is no stand-in for ${name}`)
+  return join(standins, file)
+}
+
+/** Puts pgTAP and the stand-ins for the platform's extensions where the server of this folder looks for extensions. */
 export function installExtensions(postgres: string): void {
   const target = join(postgres, 'share/postgresql/extension')
-  const standins = join(import.meta.dirname, 'standins')
   for (const name of readdirSync(standins)) {
     writeWhenDifferent(join(target, name), readFileSync(join(standins, name)))
   }

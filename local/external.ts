@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import type { Sql } from 'postgres'
+import { standinOf } from './extensions.ts'
 
 /** By this comment a database says that it may be emptied. */
 const mark = 'Sluice test database'
@@ -59,6 +61,21 @@ export async function makeCron(admin: Sql): Promise<void> {
     grant select on cron.job to postgres with grant option;
     grant select, delete on cron.job_run_details to postgres with grant option;
     grant execute on all functions in schema cron to postgres with grant option`)
+}
+
+/** Makes what a server lacks of the platform's extensions; the migrations take what is there already. */
+export async function makeMissingExtensions(admin: Sql): Promise<void> {
+  for (const name of ['pg_net', 'supabase_vault']) {
+    const [available] = await admin`select from pg_available_extensions where name = ${name}`
+    if (!available) await makeFromStandin(admin, name)
+  }
+}
+
+/** Makes what the stand-in for an extension makes, for a server whose folder of extensions is out of reach. */
+export async function makeFromStandin(admin: Sql, name: string): Promise<void> {
+  const script = readFileSync(standinOf(name), 'utf8').replaceAll('@extowner@', 'postgres')
+  const schema = name === 'supabase_vault' ? 'create schema vault;' : '' // which its control file has made otherwise
+  await admin.begin((transaction) => transaction.unsafe(schema + script).simple())
 }
 
 async function stopJobs(admin: Sql): Promise<void> {

@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path'
 import postgres from 'postgres'
 import { repositoryRoot } from './binaries.ts'
 import { type CronRunner, startCron } from './cron.ts'
-import { bootstrap, makeSystemSchemas, setLocalLimits } from './database.ts'
-import { emptyDatabase, hasRealCron, makeCron } from './external.ts'
+import { bootstrap, makeSystemSchemas, tellDatabase } from './database.ts'
+import { emptyDatabase, hasRealCron, makeCron, makeMissingExtensions } from './external.ts'
 import { startFunctions } from './functions.ts'
 import { createLite } from './gateway/library.ts'
 import { keySet } from './gateway/tokens.ts'
@@ -32,6 +32,8 @@ export type StackOptions = {
   dataDir: string
   /** The folder with supabase/migrations and functions; this repository when not given. */
   project?: string
+  /** Other functions than the project's. */
+  functionsFolder?: string
   /** Begin with an empty database. */
   reset?: boolean
   /** Remove the data folder when the stack stops. */
@@ -61,7 +63,13 @@ export type Stack = {
 
 /** Starts the local stack: PostgreSQL, the gateway, the functions, and what runs cron jobs and HTTP requests. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { port, project = repositoryRoot, log = () => {} } = options
+  const {
+    port,
+    project = repositoryRoot,
+    functionsFolder = join(project, 'functions'),
+    log = () => {},
+  } = options
+  const url = `http://127.0.0.1:${port}`
   const dataDir = resolve(options.dataDir)
   mkdirSync(dataDir, { recursive: true })
 
@@ -95,6 +103,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const isExternal = options.externalDatabaseUrl !== undefined
     if (isExternal) await emptyDatabase(admin)
     await bootstrap(admin)
+    if (isExternal) await makeMissingExtensions(admin)
     const serverRunsCron = isExternal && (await hasRealCron(admin))
     if (serverRunsCron) await makeCron(admin)
 
@@ -103,10 +112,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       () =>
         startFunctions(
           {
-            folder: join(project, 'functions'),
+            folder: functionsFolder,
             port: port + 2,
             cacheFolder: join(dataDir, 'deno'),
-            environment: functionsEnvironment(`http://127.0.0.1:${port}`, database.url),
+            environment: functionsEnvironment(url, database.url),
           },
           log,
         ),
@@ -122,7 +131,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const reload = () => void lite.reload().catch((cause) => log(`gateway: ${cause}`))
     await makeSystemSchemas(admin, lite)
     await pushMigrations(project, database.url, join(dataDir, 'migrations.json'))
-    await withPostgresRole(database.url, setLocalLimits)
+    await withPostgresRole(database.url, (sql) => tellDatabase(sql, url, keys.secretKey))
     await admin.listen('pgrst', reload, reload)
     await lite.reload()
 
@@ -138,7 +147,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     stops.unshift(() => closeGateway(gateway))
 
     return {
-      url: `http://127.0.0.1:${port}`,
+      url,
       databaseUrl: database.url,
       adminDatabaseUrl: database.adminUrl,
       publishableKey: keys.publishableKey,

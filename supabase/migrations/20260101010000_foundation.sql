@@ -5,6 +5,18 @@
 create extension if not exists pg_trgm with schema extensions;
 create extension if not exists pg_cron with schema pg_catalog;
 
+-- A server that cannot have them has what they make from elsewhere.
+do $$
+begin
+  if to_regclass('vault.decrypted_secrets') is null then
+    create extension supabase_vault;
+  end if;
+  if to_regclass('net.http_request_queue') is null then
+    create extension pg_net with schema extensions;
+  end if;
+end;
+$$;
+
 -- The implementation. Never among the exposed schemas: what clients may call is in public.
 create schema private;
 comment on schema private is 'Implementation of Sluice. Not an interface: names and shapes change without notice.';

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeFromStandin } from '../../../local/external.ts'
 import type { Stack } from '../../../local/stack.ts'
 import { startProbe, temporaryFolder, withSql } from './fixture.ts'
 
@@ -50,5 +51,24 @@ describe('a database that is there already', () => {
         await stack.stop()
       }
     }
+  })
+
+  it('gets what it lacks of the platform', async () => {
+    await withSql(server.adminDatabaseUrl, (sql) => sql`create database bare`)
+    const [adminUrl, url] = [server.adminDatabaseUrl, server.databaseUrl].map((known) =>
+      known.replace(/\/postgres$/, '/bare'),
+    ) as [string, string]
+    await withSql(adminUrl, async (admin) => {
+      await makeFromStandin(admin, 'supabase_vault')
+      await makeFromStandin(admin, 'pg_net')
+    })
+    const rows = await withSql(url, async (sql) => {
+      await sql`select vault.update_secret(vault.create_secret('one', 'a'), 'two')`
+      await sql`select net.http_post('http://127.0.0.1:1/')`
+      return sql`
+        select s.decrypted_secret, s.secret = 'two' as is_plain, q.method
+        from vault.decrypted_secrets as s cross join net.http_request_queue as q`
+    })
+    expect(rows).toEqual([{ decrypted_secret: 'two', is_plain: false, method: 'POST' }])
   })
 })
