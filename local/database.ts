@@ -20,14 +20,24 @@ export async function makeSystemSchemas(admin: Sql, lite: Lite): Promise<void> {
   await runFile(admin, 'after_system_schema.sql')
 }
 
-/** Sets what is different on a machine of one's own. As role postgres, whose setting it is. */
-export async function setLocalLimits(database: Sql): Promise<void> {
+/** Tells the database what is different on a machine of one's own, and how it reaches the functions. As role postgres. */
+export async function tellDatabase(database: Sql, url: string, secretKey: string): Promise<void> {
   const [importing] = await database`select where to_regclass('public.import_batches') is not null`
   if (!importing) return // Another project's migrations, in a test.
+  const settings = {
+    'imports.max_request_bytes': maxRequestBytes,
+    'worker.url': `${url}/functions/v1/worker`,
+  }
+  for (const [key, value] of Object.entries(settings)) {
+    await database`select public.set_setting(${key}, ${JSON.stringify(value)}::text::jsonb)`
+  }
   await database`
-    insert into private.settings (key, org_id, value)
-    values ('imports.max_request_bytes', null, to_jsonb(${maxRequestBytes}::bigint))
-    on conflict (key, org_id) do update set value = excluded.value`
+    select case
+      when s.id is null then vault.create_secret(${secretKey}, w.name)::text
+      else vault.update_secret(s.id, ${secretKey})::text
+    end
+    from (values ('sluice/worker_key')) as w (name)
+    left join vault.secrets as s using (name)`
 }
 
 async function runFile(sql: Sql, name: string): Promise<void> {

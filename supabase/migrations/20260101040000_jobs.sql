@@ -12,10 +12,13 @@ comment on type public.task_status is
 
 -- The capabilities that have background work register it here, so that this file knows none of them.
 create table private.job_types (
-  job_type         text primary key,
-  run_function     text not null, -- (p_task sync_job_queue) returns private.task_result: the work of one task
-  advance_function text not null, -- (p_job scheduled_jobs) returns boolean: no task is left; true: the job is done
-  end_function     text not null  -- (p_job scheduled_jobs) returns void: the job completed, failed or was cancelled
+  job_type          text primary key,
+  run_function      text not null, -- (p_task sync_job_queue) returns private.task_result: the work of one task
+  advance_function  text not null, -- (p_job scheduled_jobs) returns boolean: no task is left; true: the job is done
+  end_function      text not null, -- (p_job scheduled_jobs) returns void: the job completed, failed or was cancelled
+  -- Of tasks that the worker function does (post_task):
+  describe_function text,          -- (p_task sync_job_queue) returns jsonb: what it has to know
+  complete_function text           -- (p_task sync_job_queue, p_result jsonb) returns private.task_result: takes what it found
 );
 comment on table private.job_types is 'The functions behind each job type, by qualified name.';
 
@@ -87,10 +90,12 @@ create table public.sync_job_queue (
   task_type       text not null,
   from_row        integer not null,
   to_row          integer not null,
+  args            jsonb not null default '{}',
   status          public.task_status not null default 'pending',
   priority        smallint not null default 0,
   attempts        smallint not null default 0,
   next_attempt_at timestamptz not null default clock_timestamp(),
+  token           uuid,
   claimed_by      integer,
   claimed_at      timestamptz,
   created_at      timestamptz not null default clock_timestamp(),
@@ -102,6 +107,11 @@ comment on table public.sync_job_queue is
   'Tasks: the chunks of jobs that one worker takes. Finished ones are deleted, given-up ones stay as failed.';
 comment on column public.sync_job_queue.from_row is 'The range begins after this row (a bucket''s number, where the task type says so).';
 comment on column public.sync_job_queue.to_row is 'The range ends with this row.';
+comment on column public.sync_job_queue.args is 'What the task is about, beside its range.';
+comment on column public.sync_job_queue.next_attempt_at is
+  'Not claimed before; while a call of the worker function is on its way, when that counts as lost.';
+comment on column public.sync_job_queue.token is
+  'Set while a call of the worker function is on its way, which alone knows it. Never shown to clients.';
 comment on column public.sync_job_queue.claimed_by is 'Process id of the backend that took it last.';
 create index sync_job_queue_claim_idx
   on public.sync_job_queue (org_id, priority, id) where status in ('pending', 'running');
@@ -532,8 +542,11 @@ grant select (
     run_as, actor, total_count, done_count, failed_count, result, error, created_at, started_at, cancel_requested_at, finished_at
   ) on public.scheduled_jobs to authenticated, service_role;
 grant insert (job_type, params, idempotency_key) on public.scheduled_jobs to authenticated, service_role;
-grant select on public.sync_job_queue, public.sync_error_log, public.sync_progress, public.sync_retry_policy
-  to authenticated, service_role;
+grant select (
+    id, job_id, org_id, task_type, from_row, to_row, args, status, priority, attempts, next_attempt_at, claimed_by,
+    claimed_at, created_at
+  ) on public.sync_job_queue to authenticated, service_role;
+grant select on public.sync_error_log, public.sync_progress, public.sync_retry_policy to authenticated, service_role;
 grant update on public.sync_retry_policy to service_role;
 
 revoke all on function

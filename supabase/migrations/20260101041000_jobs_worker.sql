@@ -174,7 +174,7 @@ declare
 begin
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
   update public.sync_job_queue as q
-  set status = private.waiting_status(v_job), attempts = q.attempts - 1
+  set status = private.waiting_status(v_job), attempts = q.attempts - 1, token = null
   where q.id = p_task.id;
 
   if v_job.error is not null and v_job.finished_at is null then
@@ -185,8 +185,34 @@ begin
 end;
 $$;
 
--- An attempt failed, its work is rolled back: again later, in smaller pieces, or not at all.
-create function private.fail_task(p_task public.sync_job_queue, p_error jsonb, p_context text default null)
+-- A task whose work goes on in the worker function: it waits for the answer, as a task in flight does, also of
+-- a job that is paused meanwhile. Not where its job was stopped while it was posted: then the call comes too late.
+create function private.await_call(p_task public.sync_job_queue)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
+  if v_job.cancel_requested_at is not null then
+    perform private.finish_task(p_task, null);
+  elsif v_job.error is not null then
+    perform private.return_task(p_task);
+  else
+    update public.sync_job_queue as q set status = private.waiting_status(v_job) where q.id = p_task.id;
+    perform private.release_if_queued(v_job);
+  end if;
+end;
+$$;
+
+-- An attempt failed, its work is rolled back: again later (p_not_before: as who refused it says), in smaller pieces,
+-- or not at all.
+create function private.fail_task(
+  p_task public.sync_job_queue, p_error jsonb, p_context text default null, p_not_before timestamptz default null
+)
 returns void
 language plpgsql volatile
 security invoker
@@ -215,7 +241,7 @@ begin
 
   -- Failing already: kept for a retry.
   if v_job.error is not null then
-    update public.sync_job_queue as q set status = 'held' where q.id = p_task.id;
+    update public.sync_job_queue as q set status = 'held', token = null where q.id = p_task.id;
     if v_job.finished_at is null then
       perform private.end_failing_job(v_job);
     end if;
@@ -225,7 +251,7 @@ begin
   select p.* into v_policy from public.sync_retry_policy as p where p.job_type = v_job.job_type;
 
   if p_task.attempts >= v_policy.max_attempts or left(v_code, 2) <> all (v_policy.retry_classes) then
-    update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
+    update public.sync_job_queue as q set status = 'failed', token = null where q.id = p_task.id;
     perform private.hold_tasks(v_job.id);
     update public.scheduled_jobs as j set error = p_error where j.id = v_job.id returning j.* into v_job;
     perform private.end_failing_job(v_job);
@@ -244,10 +270,10 @@ begin
   if v_code = '57014' and p_task.to_row - p_task.from_row > c_smallest
     and not coalesce((v_job.params ->> 'whole')::boolean, false) then
     insert into public.sync_job_queue
-      (job_id, org_id, task_type, from_row, to_row, status, priority, attempts, next_attempt_at)
+      (job_id, org_id, task_type, from_row, to_row, args, status, priority, attempts, next_attempt_at)
     select
-      q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), private.waiting_status(v_job), q.priority,
-      q.attempts, clock_timestamp() + v_delay
+      q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), q.args, private.waiting_status(v_job),
+      q.priority, q.attempts, clock_timestamp() + v_delay
     from public.sync_job_queue as q
     cross join lateral (select ceil((q.to_row - q.from_row) / 4.0)::integer as rows) as v_part
     cross join lateral generate_series(q.from_row, q.to_row - 1, v_part.rows) as n
@@ -255,7 +281,8 @@ begin
     delete from public.sync_job_queue as q where q.id = p_task.id;
   else
     update public.sync_job_queue as q
-    set status = private.waiting_status(v_job), next_attempt_at = clock_timestamp() + v_delay
+    set status = private.waiting_status(v_job), token = null,
+        next_attempt_at = greatest(clock_timestamp() + v_delay, p_not_before)
     where q.id = p_task.id;
   end if;
   perform private.release_if_queued(v_job);
@@ -271,9 +298,9 @@ security invoker
 set search_path = ''
 as $$
 declare
-  c_worker_lost constant jsonb := '{"code": "57P01", "message": "worker lost"}';
   v_candidate record;
   v_task      public.sync_job_queue;
+  v_lost      jsonb;
   v_is_last   boolean;
 begin
   for v_candidate in
@@ -321,30 +348,37 @@ begin
       continue;
     end if;
 
-    if v_task.status = 'running' then
-      -- Its lock was free, so its last worker died with it. The last attempt is not given away:
-      -- a task that kills its backend comes to an end.
+    v_lost := case
+      when v_task.status = 'running' then jsonb_build_object( -- its lock was free, so its last worker died with it
+        'code', '57P01', 'message', 'worker lost',
+        'details', format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at))
+      when v_task.token is not null then jsonb_build_object(
+        'code', '08006', 'message', 'worker function did not answer',
+        'details', format('called at %s', v_task.claimed_at))
+    end;
+    if v_lost is not null then
+      -- The last attempt is not given away: a task that kills its backend comes to an end.
       select v_task.attempts >= p.max_attempts into v_is_last
       from public.scheduled_jobs as j
       join public.sync_retry_policy as p on p.job_type = j.job_type
       where j.id = v_task.job_id;
 
       if v_is_last then
-        perform private.fail_task(v_task, c_worker_lost
-          || jsonb_build_object('details', format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)));
+        perform private.fail_task(v_task, v_lost);
         perform pg_advisory_unlock(private.task_lock_key(v_candidate.id));
         continue;
       end if;
 
       insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail)
       values (
-        v_task.org_id, v_task.job_id, v_task.id, v_task.attempts, c_worker_lost ->> 'code', c_worker_lost ->> 'message',
-        format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)
+        v_task.org_id, v_task.job_id, v_task.id, v_task.attempts,
+        v_lost ->> 'code', v_lost ->> 'message', v_lost ->> 'details'
       );
     end if;
 
     update public.sync_job_queue as q
-    set status = 'running', attempts = q.attempts + 1, claimed_by = pg_backend_pid(), claimed_at = clock_timestamp()
+    set status = 'running', attempts = q.attempts + 1, token = null,
+        claimed_by = pg_backend_pid(), claimed_at = clock_timestamp()
     where q.id = v_task.id;
 
     update public.scheduled_jobs as j
@@ -361,6 +395,58 @@ begin
 end;
 $$;
 
+-- Does a task's work, by p_call (of $1, the task, and $2, the answer), and records its end. The SQLSTATE of a failure.
+-- p_task.token is set where it is the worker function that answers: which it may do for a paused job, too.
+create function private.do_task(
+  p_task public.sync_job_queue, p_job public.scheduled_jobs, p_call text, p_answer jsonb default null
+)
+returns text
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_result  private.task_result;
+  v_code    text;
+  v_message text;
+  v_detail  text;
+  v_hint    text;
+  v_context text;
+begin
+  if p_job.cancel_requested_at is not null then
+    perform private.finish_task(p_task, null);
+  elsif p_job.error is null and (p_job.status = 'running' or p_task.token is not null) then
+    perform private.assume_claims(p_job.claims);
+    execute format('select r.* from %s as r', p_call) into v_result using p_task, p_answer;
+    -- Deferred constraints speak here, where they are caught, and not at the commit.
+    set constraints all immediate;
+    if exists (
+      select from public.sync_job_queue as q where q.id = p_task.id and q.token is distinct from p_task.token
+    ) then
+      perform private.await_call(p_task);
+    else
+      perform private.finish_task(p_task, v_result);
+    end if;
+  else
+    perform private.return_task(p_task);
+  end if;
+  return null;
+exception when query_canceled or others then -- others alone lets a cancellation pass
+  get stacked diagnostics
+    v_code    = returned_sqlstate,
+    v_message = message_text,
+    v_detail  = pg_exception_detail,
+    v_hint    = pg_exception_hint,
+    v_context = pg_exception_context;
+  perform private.fail_task(
+    p_task,
+    jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
+    v_context
+  );
+  return v_code;
+end;
+$$;
+
 -- Does a claimed task's work. Work, outcomes and the end of the task are one transaction, the caller's.
 -- False: the statement was cancelled, so the caller ends it too: its timer is spent and fires no more.
 create function private.run_task(p_task_id bigint)
@@ -371,15 +457,9 @@ set search_path = ''
 set jit = off -- where it is on, it spends a second on what takes milliseconds
 as $$
 declare
-  v_task    public.sync_job_queue;
-  v_job     public.scheduled_jobs;
-  v_run     text;
-  v_result  private.task_result;
-  v_code    text;
-  v_message text;
-  v_detail  text;
-  v_hint    text;
-  v_context text;
+  v_task public.sync_job_queue;
+  v_job  public.scheduled_jobs;
+  v_run  text;
 begin
   -- Waits for an administrator's hand at most, never for another worker.
   select q.* into v_task
@@ -392,33 +472,7 @@ begin
 
   select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
-
-  begin
-    if v_job.cancel_requested_at is not null then
-      perform private.finish_task(v_task, null);
-    elsif v_job.status = 'running' and v_job.error is null then
-      perform private.assume_claims(v_job.claims);
-      execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
-      -- Deferred constraints speak here, where they are caught, and not at the commit.
-      set constraints all immediate;
-      perform private.finish_task(v_task, v_result);
-    else
-      perform private.return_task(v_task);
-    end if;
-  exception when query_canceled or others then -- others alone lets a cancellation pass
-    get stacked diagnostics
-      v_code    = returned_sqlstate,
-      v_message = message_text,
-      v_detail  = pg_exception_detail,
-      v_hint    = pg_exception_hint,
-      v_context = pg_exception_context;
-    perform private.fail_task(
-      v_task,
-      jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
-      v_context
-    );
-  end;
-  return v_code is distinct from '57014';
+  return private.do_task(v_task, v_job, v_run || '($1)') is distinct from '57014';
 end;
 $$;
 
@@ -503,7 +557,7 @@ security invoker
 set search_path = ''
 as $$
   update public.sync_job_queue as q
-  set job_id = p_job.id, status = private.waiting_status(p_job), priority = p_job.priority, attempts = 0,
+  set job_id = p_job.id, status = private.waiting_status(p_job), priority = p_job.priority, attempts = 0, token = null,
       next_attempt_at = greatest(p_job.run_at, clock_timestamp())
   where q.job_id = p_failed_job_id;
 $$;
