@@ -4,7 +4,7 @@ select plan(13);
 
 select results_eq(
   $$ select d.key, d.entity_type::text, array_to_string(d.key_fields, ' '), d.group_field, d.lines
-     from public.datasets as d order by d.position $$,
+     from public.datasets as d where d.key <> 'users' order by d.position $$,
   $$ values
     ('customers', 'customer', 'external_id', null, null),
     ('contacts', 'contact', 'external_id', null, null),
@@ -27,7 +27,7 @@ select results_eq(
   'records are named by their keys');
 select results_eq(
   $$ select d.key, (select string_agg(f.name, ' ' order by f.position) from public.dataset_fields as f
-       where f.dataset = d.key and f.is_required) from public.datasets as d order by d.position $$,
+       where f.dataset = d.key and f.is_required) from public.datasets as d where d.key <> 'users' order by d.position $$,
   $$ values ('customers', 'external_id name'), ('contacts', 'external_id customer last_name'),
     ('products', 'sku name unit_price'), ('warehouse_locations', 'code name'),
     ('inventory_levels', 'product location quantity'),
@@ -45,7 +45,7 @@ select results_eq(
   'the rows of a record agree on these');
 select results_eq(
   $$ select f.dataset, f.name, f.rules -> 'one_of' from public.dataset_fields as f
-     where f.rules ? 'one_of' order by f.dataset, f.name $$,
+     where f.rules ? 'one_of' and f.dataset <> 'users' order by f.dataset, f.name $$,
   $$ values ('customers', 'segment', '["key_account", "regular", "small"]'::jsonb),
     ('delivery_routes', 'outcome', '["delivered", "absent", "refused"]'),
     ('delivery_routes', 'status', '["planned", "under_way", "completed", "cancelled"]'),

@@ -1,0 +1,309 @@
+-- Users: who they are to an import, and what is wrong with a row that is to make, change or delete one.
+-- Needs: tenancy, datasets.
+-- Exposes: nothing to clients. private.users, private.check_users() to the dataset users.
+
+insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
+  ('users.may_confirm', 'boolean', null, null, 'false', 'system_admin', 'Admins may set passwords and hashes, and people whom they create are confirmed at once; without it they are invited.'),
+  ('users.password_min_length', 'number', 6, 72, '8', 'admin', 'Characters that a password has at least.'),
+  ('users.password_kinds', 'number', 1, 4, '1', 'admin', 'How many of these a password has: lower case letters, upper case letters, digits, other characters.');
+
+create index profiles_email_idx on public.profiles (lower(email));
+
+-- The people whom the caller may manage. Its columns are what an import compares, so who has signed in since is
+-- another than the import made. Owned by postgres, as the API roles may not read auth.users; hence the barrier and the
+-- condition. Accounts of single sign-on are left out: their addresses are not unique, and their provider manages them.
+create view private.users
+with (security_barrier = true)
+as
+select
+  p.id,
+  p.org_id,
+  lower(p.email) as email,
+  p.full_name,
+  p.org_role as role,
+  u.phone::text as phone,
+  u.raw_user_meta_data as metadata,
+  (select o.slug from public.organization as o where o.id = p.org_id) as organization,
+  u.last_sign_in_at is not null as signed_in
+from public.profiles as p
+join auth.users as u on u.id = p.id
+where not u.is_sso_user
+  and (
+    p.org_id = any (array(select private.org_ids('admin')))
+    or (select private.is_service_caller() or private.is_system_admin())
+  );
+comment on view private.users is 'The people whom the caller may manage: those of their organization; for system admins and the service, all.';
+
+-- What an import says of a person.
+create type private.user_row as (
+  email         text,
+  password      text,
+  password_hash text,
+  full_name     text,
+  role          public.org_role,
+  phone         text,
+  metadata      jsonb,
+  organization  text,
+  send_invite   boolean
+);
+
+-- The same, with what is known of the person who has the address.
+create type private.named_user as (
+  place           integer,
+  said            private.user_row,
+  email           text,
+  phone           text,
+  org_id          uuid, -- which the row names; null where there is not exactly one
+  person_id       uuid,
+  person_org_id   uuid,
+  person_role     public.org_role,
+  is_active_admin boolean,
+  is_system_admin boolean,
+  is_taken        boolean -- by that person, or as the address of a linked identity
+);
+
+-- Forms ---------------------------------------------------------------------------------------------
+
+-- Why a text is no e-mail address that the auth service would take; null where it is one.
+create function private.email_fault(p_email text)
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when octet_length(p_email) > 255 then 'longer than 255 bytes'
+    when p_email ~ '[[:space:]]' then 'it has a blank in it'
+    when p_email !~ '@' then 'it has no @'
+    when p_email ~ '@.*@' then 'it has more than one @'
+    when p_email ~ '^@' then 'there is nothing before the @'
+    when p_email ~ '@$' then 'there is nothing after the @'
+    when p_email ~ '[^!-~]' then 'it has characters that are not ASCII'
+    when p_email !~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@' then 'a character before the @ is not allowed'
+    when p_email !~ '@.*[.]' then 'the domain has no dot'
+    when p_email !~ '@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$'
+      then 'the domain is malformed'
+  end;
+$$;
+
+-- What the auth service can verify: bcrypt, argon2i and argon2id, Firebase's scrypt; within the bounds that it sets.
+create function private.is_password_hash(p_hash text)
+returns boolean
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select octet_length(p_hash) <= 255 and case
+    when p_hash ~ '^\$2' then p_hash ~ '^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$'
+    when p_hash ~ '^\$argon2' then (
+      select m[1]::integer <= 1048576 and m[2]::integer <= 20 and m[3]::integer <= 16
+      from regexp_match(p_hash,
+        '^\$argon2id?\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9][0-9]?)\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}$') as m
+    )
+    when p_hash ~ '^\$fbscrypt' then p_hash
+      ~ '^\$fbscrypt\$v=1,n=[1-9][0-9]?,r=[1-9][0-9]{0,3},p=[1-9][0-9]{0,2}(,ss=[A-Za-z0-9+/]+={0,2})?(,sk=[A-Za-z0-9+/]+={0,2})?\$[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]+={0,2}$'
+    else false
+  end is true;
+$$;
+
+-- What is too weak of a password; null where nothing is.
+create function private.password_fault(p_password text, p_min_length integer, p_kinds integer)
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when char_length(p_password) < p_min_length then format('shorter than %s characters', p_min_length)
+    when (p_password ~ '[a-z]')::integer + (p_password ~ '[A-Z]')::integer + (p_password ~ '[0-9]')::integer
+        + (p_password ~ '[^a-zA-Z0-9]')::integer < p_kinds
+      then format('has fewer than %s of: lower case, upper case, digits, others', p_kinds)
+  end;
+$$;
+
+-- As the auth service keeps them: digits alone.
+create function private.phone_digits(p_phone text)
+returns text
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select nullif(regexp_replace(regexp_replace(p_phone, '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
+$$;
+
+-- Rights --------------------------------------------------------------------------------------------
+
+create function private.is_users_manager()
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select private.is_service_caller() or private.is_system_admin();
+$$;
+
+create function private.may_confirm_users(p_org_id uuid)
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select private.is_users_manager() or private.setting('users.may_confirm', p_org_id)::boolean;
+$$;
+
+-- Judging -------------------------------------------------------------------------------------------
+
+-- The persons and organizations that rows name. Rows lead the joins: the statistics may not know yet how many people
+-- there are.
+create function private.name_users(p_org_id uuid, p_rows private.user_row[])
+returns setof private.named_user
+language sql stable
+security invoker
+rows 2000
+set search_path = ''
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+  with organizations as materialized (
+    select n.name, coalesce(
+      (select o.id from public.organization as o where o.slug = lower(n.name)),
+      (select any_value(o.id) from public.organization as o where lower(o.name) = lower(n.name) having count(*) = 1)
+    ) as id
+    from (select distinct btrim(r.organization) as name from unnest(p_rows) as r) as n
+  )
+  select
+    r.place::integer,
+    row(r.email, r.password, r.password_hash, r.full_name, r.role, r.phone, r.metadata, r.organization, r.send_invite)::private.user_row,
+    lower(r.email),
+    private.phone_digits(r.phone),
+    case when r.organization is null then p_org_id else o.id end,
+    p.id,
+    p.org_id,
+    p.org_role,
+    p.is_active and p.org_role = 'admin',
+    p.is_system_admin,
+    p.id is not null or exists (
+      select from auth.identities as i where i.email = lower(r.email) and i.provider not like 'sso:%'
+    )
+  from unnest(p_rows) with ordinality
+    as r (email, password, password_hash, full_name, role, phone, metadata, organization, send_invite, place)
+  left join organizations as o on o.name = btrim(r.organization)
+  left join lateral (
+    select f.*
+    from public.profiles as f
+    join auth.users as u on u.id = f.id and not u.is_sso_user
+    where lower(f.email) = lower(r.email)
+    limit 1
+  ) as p on true;
+$$;
+
+-- What is wrong with rows, whoever asks for what: with the rights of the claims. One thing a field.
+create function private.judge_users(p_org_id uuid, p_mode public.import_mode, p_users private.named_user[])
+returns table (place integer, field text, code text, message text, value text)
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  c_is_manager  constant boolean := private.is_users_manager();
+  c_may_confirm constant boolean := private.may_confirm_users(p_org_id);
+  c_role        constant public.org_role := (select p.org_role from public.profiles as p where p.id = auth.uid());
+  c_min_length  constant integer := private.setting('users.password_min_length', p_org_id)::integer;
+  c_kinds       constant integer := private.setting('users.password_kinds', p_org_id)::integer;
+begin
+  return query
+  with named as (
+    select
+      u.*,
+      coalesce(u.person_org_id = u.org_id, false) as is_theirs,
+      -- no admin any more
+      u.is_active_admin and (c_is_manager or u.person_org_id = p_org_id) and case p_mode
+        when 'delete' then not u.is_system_admin and u.person_id is distinct from auth.uid()
+        else u.person_org_id = u.org_id and (u.said).role < 'admin'
+      end as leaves
+    from unnest(p_users) as u
+  ),
+  counted as (
+    select
+      n.*,
+      n.leaves
+        and n.place = max(n.place) filter (where n.leaves) over (partition by n.person_org_id)
+        and not exists (
+          select from public.profiles as p
+          where p.org_id = n.person_org_id and p.org_role = 'admin' and p.is_active
+            and p.id not in (select l.person_id from named as l where l.leaves)
+        ) as is_last_admin
+    from named as n
+  )
+  select distinct on (u.place, j.field) u.place, j.field, j.code, j.message, j.value
+  from counted as u
+  cross join lateral (values
+    (1, 'email', 'invalid_format', 'not an e-mail address: ' || private.email_fault(u.email), (u.said).email,
+      private.email_fault(u.email) is not null),
+    (2, 'email', 'already_exists', 'this address has an account', u.email,
+      u.is_taken and (p_mode = 'insert' or p_mode = 'upsert' and not u.is_theirs)),
+    (3, 'email', 'not_found', 'no record has this key', u.email,
+      p_mode = 'update' and not u.is_theirs
+        or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)),
+    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.email,
+      p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager),
+    (5, 'email', 'own_account', 'one''s own account is not deleted', u.email, p_mode = 'delete' and u.person_id = auth.uid()),
+    (6, 'email', 'system_admin', 'system admins are not deleted', u.email, p_mode = 'delete' and u.is_system_admin),
+    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.email, p_mode = 'delete' and u.is_last_admin),
+    (8, 'role', 'last_admin', 'the last admin of an organization stays one', (u.said).role::text, p_mode <> 'delete' and u.is_last_admin),
+    (9, 'role', 'permission_denied', 'a role above one''s own is not given', (u.said).role::text,
+      p_mode <> 'delete' and not c_is_manager and (u.said).role > c_role),
+    (10, 'organization', 'permission_denied', 'only system admins name another organization', (u.said).organization,
+      p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id),
+    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', (u.said).organization,
+      p_mode <> 'delete' and u.org_id is null),
+    (12, 'password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null,
+      p_mode <> 'delete' and (u.said).password is not null and not c_may_confirm),
+    (13, 'password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null,
+      p_mode <> 'delete' and (u.said).password_hash is not null and not c_may_confirm),
+    (14, 'password_hash', 'invalid_format', 'password and hash exclude each other', null,
+      p_mode <> 'delete' and (u.said).password is not null and (u.said).password_hash is not null),
+    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length((u.said).password) > 72),
+    (16, 'password', 'invalid_format', private.password_fault((u.said).password, c_min_length, c_kinds), null,
+      p_mode <> 'delete' and private.password_fault((u.said).password, c_min_length, c_kinds) is not null),
+    (17, 'password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null,
+      p_mode <> 'delete' and (u.said).password_hash is not null and not private.is_password_hash((u.said).password_hash)),
+    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', (u.said).phone,
+      p_mode <> 'delete' and u.phone !~ '^[1-9][0-9]{6,14}$'),
+    (19, 'phone', 'already_exists', 'this phone number has an account', (u.said).phone,
+      p_mode in ('insert', 'upsert') and not u.is_theirs and c_may_confirm
+        and exists (select from auth.users as o where o.phone = u.phone)),
+    (20, 'metadata', 'invalid_type', 'not a JSON object', (u.said).metadata::text,
+      p_mode <> 'delete' and jsonb_typeof((u.said).metadata) <> 'object')
+  ) as j (position, field, code, message, value, applies)
+  where j.applies
+  order by u.place, j.field, j.position;
+end;
+$$;
+
+-- At validation. Nobody is deleted elsewhere by mistake: who may manage all people names the organization, too.
+create function private.check_users(p_org_id uuid, p_mode public.import_mode, p_rows private.user_row[])
+returns table (place integer, field text, code text, message text, value text)
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_users private.named_user[] := array(select u from private.name_users(p_org_id, p_rows) as u);
+begin
+  return query
+  select u.place, 'email', 'not_found', 'no record has this key', u.email
+  from unnest(v_users) as u
+  where p_mode = 'delete' and u.person_org_id is distinct from p_org_id
+  union all
+  select j.*
+  from private.judge_users(p_org_id, p_mode, array(
+    select u from unnest(v_users) as u where p_mode <> 'delete' or u.person_org_id = p_org_id
+  )) as j;
+end;
+$$;
+
+revoke all on private.users from public, anon, authenticated, service_role;
+grant select on private.users to authenticated, service_role;
+revoke all on all functions in schema private from public;
