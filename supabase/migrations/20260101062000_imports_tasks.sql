@@ -234,7 +234,8 @@ begin
   end if;
   new.params      := case new.job_type
     when 'validate' then
-      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
+      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false),
+        'full_preview', coalesce(new.params -> 'full_preview' = 'true', false))
     -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
     when 'undo' then
       jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true,
@@ -488,7 +489,7 @@ begin
     when p_job.phase = 'preview' then null
     when p_job.phase <> 'groups' and v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
     when p_job.phase <> 'groups' and v_plan.group_sql is not null then 'groups'
-    when not (p_job.params ->> 'commit')::boolean and (v_batch.options ->> 'on_error' = 'skip' or p_job.failed_count = 0) then 'preview'
+    when not (p_job.params ->> 'commit')::boolean and not (p_job.params ->> 'full_preview')::boolean and (v_batch.options ->> 'on_error' = 'skip' or p_job.failed_count = 0) then 'preview'
   end;
   if v_phase is null then
     return true;
@@ -586,6 +587,9 @@ begin
     perform private.assume_claims(p_job.claims);
     insert into public.scheduled_jobs (job_type, params)
     values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', true)); -- that was asked when it was started
+  elsif v_status = 'validated' and (p_job.params ->> 'full_preview')::boolean then
+    perform private.assume_claims(p_job.claims);
+    insert into public.scheduled_jobs (job_type, params) values ('dry_run', jsonb_build_object('import_id', v_batch.id));
   end if;
 end;
 $$;
