@@ -64,14 +64,23 @@ create type private.named_user as (
 
 -- Forms ---------------------------------------------------------------------------------------------
 
+-- plpgsql, not sql: what pins its search_path is not inlined, and an sql function starts anew with every row.
+
 -- Why a text is no e-mail address that the auth service would take; null where it is one.
 create function private.email_fault(p_email text)
 returns text
-language sql immutable
+language plpgsql immutable
 security invoker
 set search_path = ''
 as $$
-  select case
+declare
+  c_local  constant text := '[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+';
+  c_label  constant text := '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
+begin
+  if p_email is null or octet_length(p_email) <= 255 and p_email ~ ('^' || c_local || '@' || c_label || '([.]' || c_label || ')+$') then
+    return null;
+  end if;
+  return case
     when octet_length(p_email) > 255 then 'longer than 255 bytes'
     when p_email ~ '[[:space:]]' then 'it has a blank in it'
     when p_email !~ '@' then 'it has no @'
@@ -79,56 +88,65 @@ as $$
     when p_email ~ '^@' then 'there is nothing before the @'
     when p_email ~ '@$' then 'there is nothing after the @'
     when p_email ~ '[^!-~]' then 'it has characters that are not ASCII'
-    when p_email !~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@' then 'a character before the @ is not allowed'
+    when p_email !~ ('^' || c_local || '@') then 'a character before the @ is not allowed'
     when p_email !~ '@.*[.]' then 'the domain has no dot'
-    when p_email !~ '@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$'
-      then 'the domain is malformed'
+    else 'the domain is malformed'
   end;
+end;
 $$;
 
 -- What the auth service can verify: bcrypt, argon2i and argon2id, Firebase's scrypt; within the bounds that it sets.
 create function private.is_password_hash(p_hash text)
 returns boolean
-language sql immutable
+language plpgsql immutable
 security invoker
 set search_path = ''
 as $$
-  select octet_length(p_hash) <= 255 and case
-    when p_hash ~ '^\$2' then p_hash ~ '^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$'
-    when p_hash ~ '^\$argon2' then (
-      select m[1]::integer <= 1048576 and m[2]::integer <= 20 and m[3]::integer <= 16
-      from regexp_match(p_hash,
-        '^\$argon2id?\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9][0-9]?)\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}$') as m
-    )
-    when p_hash ~ '^\$fbscrypt' then p_hash
-      ~ '^\$fbscrypt\$v=1,n=[1-9][0-9]?,r=[1-9][0-9]{0,3},p=[1-9][0-9]{0,2}(,ss=[A-Za-z0-9+/]+={0,2})?(,sk=[A-Za-z0-9+/]+={0,2})?\$[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]+={0,2}$'
-    else false
-  end is true;
+declare
+  c_bcrypt   constant text := '^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$';
+  c_argon2   constant text := '^\$argon2id?\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9][0-9]?)'
+    '\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}$';
+  c_fbscrypt constant text := '^\$fbscrypt\$v=1,n=[1-9][0-9]?,r=[1-9][0-9]{0,3},p=[1-9][0-9]{0,2}'
+    '(,ss=[A-Za-z0-9+/]+={0,2})?(,sk=[A-Za-z0-9+/]+={0,2})?\$[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]+={0,2}$';
+  v_parts text[];
+begin
+  if octet_length(p_hash) > 255 then
+    return false;
+  elsif p_hash ~ c_bcrypt or p_hash ~ c_fbscrypt then
+    return true;
+  end if;
+  v_parts := regexp_match(p_hash, c_argon2);
+  return coalesce(v_parts[1]::integer <= 1048576 and v_parts[2]::integer <= 20 and v_parts[3]::integer <= 16, false);
+end;
 $$;
 
 -- What is too weak of a password; null where nothing is.
 create function private.password_fault(p_password text, p_min_length integer, p_kinds integer)
 returns text
-language sql immutable
+language plpgsql immutable
 security invoker
 set search_path = ''
 as $$
-  select case
+begin
+  return case
     when char_length(p_password) < p_min_length then format('shorter than %s characters', p_min_length)
     when (p_password ~ '[a-z]')::integer + (p_password ~ '[A-Z]')::integer + (p_password ~ '[0-9]')::integer
         + (p_password ~ '[^a-zA-Z0-9]')::integer < p_kinds
       then format('has fewer than %s of: lower case, upper case, digits, others', p_kinds)
   end;
+end;
 $$;
 
 -- As the auth service keeps them: digits alone.
 create function private.phone_digits(p_phone text)
 returns text
-language sql immutable
+language plpgsql immutable
 security invoker
 set search_path = ''
 as $$
-  select nullif(regexp_replace(regexp_replace(p_phone, '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
+begin
+  return nullif(regexp_replace(regexp_replace(p_phone, '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
+end;
 $$;
 
 -- Rights --------------------------------------------------------------------------------------------
@@ -216,6 +234,8 @@ begin
   with named as (
     select
       u.*,
+      private.email_fault(u.email) as email_fault,
+      private.password_fault((u.said).password, c_min_length, c_kinds) as password_fault,
       coalesce(u.person_org_id = u.org_id, false) as is_theirs,
       -- no admin any more
       u.is_active_admin and (c_is_manager or u.person_org_id = p_org_id) and case p_mode
@@ -239,8 +259,7 @@ begin
   select distinct on (u.place, j.field) u.place, j.field, j.code, j.message, j.value
   from counted as u
   cross join lateral (values
-    (1, 'email', 'invalid_format', 'not an e-mail address: ' || private.email_fault(u.email), (u.said).email,
-      private.email_fault(u.email) is not null),
+    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, (u.said).email, u.email_fault is not null),
     (2, 'email', 'already_exists', 'this address has an account', u.email,
       u.is_taken and (p_mode = 'insert' or p_mode = 'upsert' and not u.is_theirs)),
     (3, 'email', 'not_found', 'no record has this key', u.email,
@@ -265,8 +284,7 @@ begin
     (14, 'password_hash', 'invalid_format', 'password and hash exclude each other', null,
       p_mode <> 'delete' and (u.said).password is not null and (u.said).password_hash is not null),
     (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length((u.said).password) > 72),
-    (16, 'password', 'invalid_format', private.password_fault((u.said).password, c_min_length, c_kinds), null,
-      p_mode <> 'delete' and private.password_fault((u.said).password, c_min_length, c_kinds) is not null),
+    (16, 'password', 'invalid_format', u.password_fault, null, p_mode <> 'delete' and u.password_fault is not null),
     (17, 'password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null,
       p_mode <> 'delete' and (u.said).password_hash is not null and not private.is_password_hash((u.said).password_hash)),
     (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', (u.said).phone,
