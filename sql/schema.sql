@@ -6,6 +6,12 @@ create extension "pg_cron";
 
 comment on extension "pg_cron" is 'stand-in for pg_cron: the tables and functions; the local stack runs the jobs';
 
+-- cluster/extensions/pg_net.sql
+
+create extension "pg_net" schema "extensions";
+
+comment on extension "pg_net" is 'stand-in for pg_net: the tables and functions; the local stack sends the requests';
+
 -- cluster/extensions/pg_trgm.sql
 
 create extension "pg_trgm" schema "extensions";
@@ -31,6 +37,15 @@ select cron.schedule_in_database('imports.expire_sessions', '17 * * * *', 'selec
 select cron.schedule_in_database('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()', 'postgres', null, true);
 
 select cron.schedule_in_database('imports.purge_previews', '*/5 * * * *', 'select public.auto_cleanup_preview_cache()', 'postgres', null, true);
+
+select cron.schedule_in_database('imports.remove_secrets', '*/5 * * * *', '
+do $body$
+begin
+  while private.remove_waiting_secrets() loop
+    commit;
+  end loop;
+end
+$body$ ', 'postgres', null, true);
 
 select cron.schedule_in_database('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()', 'postgres', null, true);
 
@@ -98,7 +113,9 @@ alter publication "supabase_realtime"
   "invalid_count",
   "issue_counts",
   "mapping",
-  "mode", "options", "org_id", "row_count", "sample", "set_id", "skipped_count", "source", "staged_at", "staged_on", "status", "suggested_mapping", "template_id", "validated_at");
+  "mode",
+  "options",
+  "org_id", "redacted_at", "row_count", "sample", "set_id", "skipped_count", "source", "staged_at", "staged_on", "status", "suggested_mapping", "template_id", "validated_at");
 
 alter publication "supabase_realtime"
   add table "public"."scheduled_jobs"
@@ -233,6 +250,25 @@ revoke all on function "private"."added_columns"(public.import_batches) from pub
 
 grant execute on function "private"."added_columns"(public.import_batches) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/addresses_of.sql
+
+create or replace function private.addresses_of (
+  p_ids uuid[]
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_agg(coalesce(u.email, i.id::text) order by i.place)
+  from unnest(p_ids) with ordinality as i (id, place)
+  left join private.users as u on u.id = i.id;
+$function$;
+
+revoke all on function "private"."addresses_of"(uuid[]) from public;
+
+grant execute on function "private"."addresses_of"(uuid[]) to "postgres";
+
 -- schemas/private/functions/advance_commit.sql
 
 create or replace function private.advance_commit (
@@ -306,7 +342,7 @@ begin
     when p_job.phase = 'preview' then null
     when p_job.phase <> 'groups' and v_set <= cardinality(v_plan.duplicates_sql) then 'duplicates_' || v_set
     when p_job.phase <> 'groups' and v_plan.group_sql is not null then 'groups'
-    when not (p_job.params ->> 'commit')::boolean and (v_batch.options ->> 'on_error' = 'skip' or p_job.failed_count = 0) then 'preview'
+    when not (p_job.params ->> 'commit')::boolean and not (p_job.params ->> 'full_preview')::boolean and (v_batch.options ->> 'on_error' = 'skip' or p_job.failed_count = 0) then 'preview'
   end;
   if v_phase is null then
     return true;
@@ -888,6 +924,52 @@ revoke all on function "private"."apply_rows_as_user"(private.import_plans, text
 
 grant execute on function "private"."apply_rows_as_user"(private.import_plans, text, integer, integer) to "postgres";
 
+-- schemas/private/functions/apply_users.sql
+
+create or replace function private.apply_users (
+  p_org_id uuid,
+  p_mode   public.import_mode,
+  p_clear  text[],
+  p_rows   private.user_row[]
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_users private.named_user[];
+  v_wrong record;
+begin
+  perform private.require_org_role(p_org_id, 'admin');
+
+  v_users := array(select u from private.name_users(p_org_id, p_rows) as u);
+  if p_mode <> 'insert' then
+    -- Two that each take one of two admins away wait for each other, and then look again.
+    perform from public.organization as o
+    where o.id in (select u.person_org_id from unnest(v_users) as u where u.is_active_admin)
+    order by o.id
+    for no key update;
+    v_users := array(select u from private.name_users(p_org_id, p_rows) as u);
+  end if;
+
+  select j.* into v_wrong from private.judge_users(p_org_id, p_mode, v_users) as j limit 1;
+  if found then
+    perform private.refuse_row(v_wrong.code, v_wrong.field, v_wrong.message, v_wrong.value);
+  end if;
+
+  case p_mode
+    when 'insert' then perform private.insert_users(p_org_id, v_users);
+    when 'update' then perform private.change_users(p_org_id, p_clear, v_users);
+    when 'delete' then perform private.remove_users(p_org_id, array(select u.person_id from unnest(v_users) as u));
+  end case;
+end;
+$function$;
+
+revoke all on function "private"."apply_users"(uuid, public.import_mode, text[], private.user_row[]) from public;
+
+grant execute on function "private"."apply_users"(uuid, public.import_mode, text[], private.user_row[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/archive_template.sql
 
 create or replace function private.archive_template (
@@ -940,6 +1022,84 @@ $function$;
 revoke all on function "private"."assume_claims"(jsonb) from public;
 
 grant execute on function "private"."assume_claims"(jsonb) to "postgres";
+
+-- schemas/private/functions/auth_columns.sql
+
+create or replace function private.auth_columns()
+  returns table (
+    table_name  text,
+    column_name text,
+    type_name   text,
+    expression  text
+  )
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  values
+    ('users', 'instance_id', 'uuid', '''00000000-0000-0000-0000-000000000000''::uuid'),
+    ('users', 'id', 'uuid', 's.id'),
+    ('users', 'aud', 'text', '''authenticated'''),
+    ('users', 'role', 'text', '''authenticated'''),
+    ('users', 'email', 'text', 's.email'),
+    ('users', 'encrypted_password', 'text', 'coalesce(s.password_hash, '''')'),
+    ('users', 'email_confirmed_at', 'timestamptz', 'case when s.is_confirmed then now() end'),
+    ('users', 'confirmation_token', 'text', ''''''),
+    ('users', 'recovery_token', 'text', ''''''),
+    ('users', 'email_change', 'text', ''''''),
+    ('users', 'email_change_token_new', 'text', ''''''),
+    ('users', 'email_change_token_current', 'text', ''''''),
+    ('users', 'email_change_confirm_status', 'int2', '0'),
+    ('users', 'phone', 'text', 's.phone'),
+    ('users', 'phone_change', 'text', ''''''),
+    ('users', 'phone_change_token', 'text', ''''''),
+    ('users', 'reauthentication_token', 'text', ''''''),
+    ('users', 'raw_app_meta_data', 'jsonb', '''{"provider": "email", "providers": ["email"]}''::jsonb'),
+    ('users', 'raw_user_meta_data', 'jsonb', 's.metadata'),
+    ('users', 'is_sso_user', 'bool', 'false'),
+    ('users', 'is_anonymous', 'bool', 'false'),
+    ('users', 'created_at', 'timestamptz', 'now()'),
+    ('users', 'updated_at', 'timestamptz', 'now()'),
+    ('identities', 'id', 'uuid', 'gen_random_uuid()'),
+    ('identities', 'provider_id', 'text', 's.id::text'),
+    ('identities', 'user_id', 'uuid', 's.id'),
+    ('identities', 'provider', 'text', '''email'''),
+    ('identities', 'identity_data', 'jsonb', 'jsonb_build_object(''sub'', s.id, ''email'', s.email, ''email_verified'', false, ''phone_verified'', false)'),
+    ('identities', 'created_at', 'timestamptz', 'now()'),
+    ('identities', 'updated_at', 'timestamptz', 'now()');
+$function$;
+
+revoke all on function "private"."auth_columns"() from public;
+
+grant execute on function "private"."auth_columns"() to "postgres";
+
+-- schemas/private/functions/await_call.sql
+
+create or replace function private.await_call (
+  p_task public.sync_job_queue
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
+  if v_job.cancel_requested_at is not null then
+    perform private.finish_task(p_task, null);
+  elsif v_job.error is not null then
+    perform private.return_task(p_task);
+  else
+    update public.sync_job_queue as q set status = private.waiting_status(v_job) where q.id = p_task.id;
+    perform private.release_if_queued(v_job);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."await_call"(public.sync_job_queue) from public;
+
+grant execute on function "private"."await_call"(public.sync_job_queue) to "postgres";
 
 -- schemas/private/functions/begin_ingest.sql
 
@@ -1258,6 +1418,57 @@ revoke all on function "private"."chain_length"(public.import_batches) from publ
 
 grant execute on function "private"."chain_length"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/change_users.sql
+
+create or replace function private.change_users (
+  p_org_id uuid,
+  p_clear  text[],
+  p_users  private.named_user[]
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_ids uuid[];
+begin
+  with accounts as (
+    update auth.users as t
+    set raw_user_meta_data = s.metadata, updated_at = now()
+    from unnest(p_users) as u
+    cross join lateral (
+      select case
+        when 'metadata' = any (p_clear) then coalesce((u.said).metadata, '{}')
+        else coalesce(o.raw_user_meta_data, '{}') || (u.said).metadata
+      end as metadata
+      from auth.users as o
+      where o.id = u.person_id
+    ) as s
+    where t.id = u.person_id and t.raw_user_meta_data is distinct from s.metadata and s.metadata is not null
+    returning t.id
+  ),
+  people as (
+    update public.profiles as t
+    set full_name = s.full_name, org_role = s.role
+    from unnest(p_users) as u
+    join public.profiles as o on o.id = u.person_id
+    cross join lateral (
+      select coalesce((u.said).role, o.org_role) as role,
+        coalesce((u.said).full_name, case when 'full_name' <> all (p_clear) then o.full_name end) as full_name
+    ) as s
+    where t.id = u.person_id and (t.full_name, t.org_role) is distinct from (s.full_name, s.role)
+    returning t.id
+  )
+  select array_agg(c.id) into v_ids from (select a.id from accounts as a union select p.id from people as p) as c;
+
+  perform private.log_users('updated', v_ids, p_org_id);
+end;
+$function$;
+
+revoke all on function "private"."change_users"(uuid, text[], private.named_user[]) from public;
+
+grant execute on function "private"."change_users"(uuid, text[], private.named_user[]) to "postgres";
+
 -- schemas/private/functions/changed_records.sql
 
 create or replace function private.changed_records (
@@ -1329,7 +1540,7 @@ grant execute on function "private"."changes_wanted"(uuid, integer) to "postgres
 
 create or replace function private.check_corrections (
   p_corrections jsonb,
-  p_org_id      uuid
+  p_parent      public.import_batches
 )
   returns void
   language plpgsql
@@ -1338,8 +1549,8 @@ create or replace function private.check_corrections (
   AS $function$
 declare
   c_most       constant integer := 1000;
-  c_most_bytes constant bigint := private.setting('imports.max_request_bytes', p_org_id)::bigint;
-  c_cell_bytes constant bigint := private.setting('imports.max_cell_bytes', p_org_id)::bigint;
+  c_most_bytes constant bigint := private.setting('imports.max_request_bytes', p_parent.org_id)::bigint;
+  c_cell_bytes constant bigint := private.setting('imports.max_cell_bytes', p_parent.org_id)::bigint;
   v_wrong text;
 begin
   if octet_length(p_corrections::text) > c_most_bytes then
@@ -1373,7 +1584,7 @@ begin
     raise exception using
       errcode = '22023',
       message = 'corrections are not understood',
-      detail  = v_wrong,
+      detail  = case when private.has_secrets(p_parent.dataset) then '' else v_wrong end,
       hint    = 'Give a list of { "row": <its number>, "cells": { "<column>": "<what it should be>" } }.';
   end if;
 
@@ -1389,9 +1600,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."check_corrections"(jsonb, uuid) from public;
+revoke all on function "private"."check_corrections"(jsonb, public.import_batches) from public;
 
-grant execute on function "private"."check_corrections"(jsonb, uuid) to "postgres";
+grant execute on function "private"."check_corrections"(jsonb, public.import_batches) to "postgres";
 
 -- schemas/private/functions/check_rows.sql
 
@@ -1471,6 +1682,109 @@ $function$;
 revoke all on function "private"."check_rule"(text, name) from public;
 
 grant execute on function "private"."check_rule"(text, name) to "postgres";
+
+-- schemas/private/functions/check_user_objects.sql
+
+create or replace function private.check_user_objects (
+  p_users  jsonb,
+  p_org_id uuid
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_most       constant integer := 500;
+  c_most_bytes constant bigint := private.setting('imports.max_request_bytes', p_org_id)::bigint;
+  c_cell_bytes constant bigint := private.setting('imports.max_cell_bytes', p_org_id)::bigint;
+  c_fields     constant text[] := array(select f.name from public.dataset_fields as f where f.dataset = 'users' order by f.position);
+  v_wrong text;
+begin
+  -- None of their values is repeated: they may be passwords.
+  if jsonb_typeof(p_users) is distinct from 'array' or p_users = '[]' then
+    v_wrong := 'not a list, or an empty one';
+  elsif jsonb_array_length(p_users) > c_most then
+    raise exception using
+      errcode = 'PT413',
+      message = 'too many users at once',
+      detail  = format('got %s', jsonb_array_length(p_users)),
+      hint    = format('At most %s in a call; or send them as a file of the dataset users.', c_most);
+  elsif octet_length(p_users::text) > c_most_bytes then
+    raise exception using
+      errcode = 'PT413',
+      message = 'users are too large',
+      detail  = format('%s bytes, the limit is %s', octet_length(p_users::text), c_most_bytes),
+      hint    = 'Send them in several calls.';
+  else
+    select case
+      when jsonb_typeof(u.value) <> 'object' then format('user %s is no object', u.place)
+      else (
+        select case
+          when k.key <> all (c_fields) then format('user %s: no field %s', u.place, to_json(left(k.key, 100)))
+          when octet_length(u.value ->> k.key) > c_cell_bytes then format('user %s: %s is longer than %s bytes', u.place, k.key, c_cell_bytes)
+          when k.key <> 'metadata' and jsonb_typeof(u.value -> k.key) in ('object', 'array') then format('user %s: %s is no single value', u.place, k.key)
+        end as wrong
+        from jsonb_object_keys(u.value) as k (key)
+        order by wrong
+        limit 1
+      )
+    end as wrong into v_wrong
+    from jsonb_array_elements(p_users) with ordinality as u (value, place)
+    order by wrong
+    limit 1;
+  end if;
+
+  if v_wrong is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'users are not understood',
+      detail  = v_wrong,
+      hint    = format('Give a list of 1 to %s objects with any of: %s.', c_most, array_to_string(c_fields, ', '));
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."check_user_objects"(jsonb, uuid) from public;
+
+grant execute on function "private"."check_user_objects"(jsonb, uuid) to "postgres";
+
+-- schemas/private/functions/check_users.sql
+
+create or replace function private.check_users (
+  p_org_id uuid,
+  p_mode   public.import_mode,
+  p_rows   private.user_row[]
+)
+  returns table (
+    place   integer,
+    field   text,
+    code    text,
+    message text,
+    value   text
+  )
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_users private.named_user[] := array(select u from private.name_users(p_org_id, p_rows) as u);
+begin
+  return query
+  select u.place, 'email', 'not_found', 'no record has this key', u.email
+  from unnest(v_users) as u
+  where p_mode = 'delete' and u.person_org_id is distinct from p_org_id
+  union all
+  select j.*
+  from private.judge_users(p_org_id, p_mode, array(
+    select u from unnest(v_users) as u where p_mode <> 'delete' or u.person_org_id = p_org_id
+  )) as j;
+end;
+$function$;
+
+revoke all on function "private"."check_users"(uuid, public.import_mode, private.user_row[]) from public;
+
+grant execute on function "private"."check_users"(uuid, public.import_mode, private.user_row[]) to "postgres";
 
 -- schemas/private/functions/choose_template.sql
 
@@ -1620,9 +1934,9 @@ create or replace function private.claim_task()
   set search_path to ''
   AS $function$
 declare
-  c_worker_lost constant jsonb := '{"code": "57P01", "message": "worker lost"}';
   v_candidate record;
   v_task      public.sync_job_queue;
+  v_lost      jsonb;
   v_is_last   boolean;
 begin
   for v_candidate in
@@ -1670,30 +1984,37 @@ begin
       continue;
     end if;
 
-    if v_task.status = 'running' then
-      -- Its lock was free, so its last worker died with it. The last attempt is not given away:
-      -- a task that kills its backend comes to an end.
+    v_lost := case
+      when v_task.status = 'running' then jsonb_build_object( -- its lock was free, so its last worker died with it
+        'code', '57P01', 'message', 'worker lost',
+        'details', format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at))
+      when v_task.token is not null then jsonb_build_object(
+        'code', '08006', 'message', 'worker function did not answer',
+        'details', format('called at %s', v_task.claimed_at))
+    end;
+    if v_lost is not null then
+      -- The last attempt is not given away: a task that kills its backend comes to an end.
       select v_task.attempts >= p.max_attempts into v_is_last
       from public.scheduled_jobs as j
       join public.sync_retry_policy as p on p.job_type = j.job_type
       where j.id = v_task.job_id;
 
       if v_is_last then
-        perform private.fail_task(v_task, c_worker_lost
-          || jsonb_build_object('details', format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)));
+        perform private.fail_task(v_task, v_lost);
         perform pg_advisory_unlock(private.task_lock_key(v_candidate.id));
         continue;
       end if;
 
       insert into public.sync_error_log (org_id, job_id, task_id, attempt, sqlstate, message, detail)
       values (
-        v_task.org_id, v_task.job_id, v_task.id, v_task.attempts, c_worker_lost ->> 'code', c_worker_lost ->> 'message',
-        format('claimed by %s at %s', v_task.claimed_by, v_task.claimed_at)
+        v_task.org_id, v_task.job_id, v_task.id, v_task.attempts,
+        v_lost ->> 'code', v_lost ->> 'message', v_lost ->> 'details'
       );
     end if;
 
     update public.sync_job_queue as q
-    set status = 'running', attempts = q.attempts + 1, claimed_by = pg_backend_pid(), claimed_at = clock_timestamp()
+    set status = 'running', attempts = q.attempts + 1, token = null,
+        claimed_by = pg_backend_pid(), claimed_at = clock_timestamp()
     where q.id = v_task.id;
 
     update public.scheduled_jobs as j
@@ -1882,6 +2203,47 @@ revoke all on function "private"."compile_apply_by_function"(public.datasets, pu
 
 grant execute on function "private"."compile_apply_by_function"(public.datasets, public.import_mode, text, private.planned_field[]) to "postgres";
 
+-- schemas/private/functions/compile_auth_insert.sql
+
+create or replace function private.compile_auth_insert (
+  p_table      regclass,
+  p_table_name text
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_columns     text;
+  v_expressions text;
+  v_unknown     text;
+begin
+  select
+    string_agg(format('%I', a.attname), ', ' order by a.attnum) filter (where c.column_name is not null and a.attgenerated = ''),
+    string_agg(c.expression, ', ' order by a.attnum) filter (where a.attgenerated = ''),
+    string_agg(format('%I', a.attname), ', ' order by a.attnum)
+      filter (where c.column_name is null and a.attnotnull and not a.atthasdef and a.attidentity = '')
+  into v_columns, v_expressions, v_unknown
+  from pg_attribute as a
+  left join private.auth_columns() as c on c.table_name = p_table_name and c.column_name = a.attname
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped;
+
+  if v_unknown is not null then
+    raise exception using
+      errcode = 'IM006',
+      message = 'auth schema requires columns that are not known',
+      detail  = format('%s: %s', p_table, v_unknown),
+      hint    = 'The auth service is newer than this version of Sluice; sql/verify/auth_schema.sql tells what differs.';
+  end if;
+  return format('insert into %s (%s) select %s from unnest($1::private.new_user[]) as s order by s.email', p_table, v_columns, v_expressions);
+end;
+$function$;
+
+revoke all on function "private"."compile_auth_insert"(regclass, text) from public;
+
+grant execute on function "private"."compile_auth_insert"(regclass, text) to "postgres";
+
 -- schemas/private/functions/compile_check.sql
 
 create or replace function private.compile_check (
@@ -1905,14 +2267,15 @@ with %ss as materialized (
     )
 )
 insert into private.import_issues (staged_on, batch_id, row_number, field, code, message, value, origin)
-select $1, $2, s.numbers[i.place], i.field, i.code, i.message, left(i.value, 200), 'validate'
+select $1, $2, s.numbers[i.place], i.field, i.code, i.message, case when (i.field = any (%L)) is not true then left(i.value, 200) end, 'validate'
 from s
 cross join lateral %s($5, %L, s.rows) as i
 where s.numbers is not null $q$,
     private.compile_references(p_fields,
       '(select i.cells from private.import_rows as i where i.staged_on = $1 and i.batch_id = $2 and i.row_number > $3 and i.row_number <= $4) as r',
       '(select $5::uuid)'),
-    private.row_expression(private.apply_row_type(p_dataset.apply_function), p_fields, false), p_dataset.check_function, p_mode);
+    private.row_expression(private.apply_row_type(p_dataset.apply_function), p_fields, false),
+    array(select f.name from unnest(p_fields) as f where f.is_secret), p_dataset.check_function, p_mode);
 $function$;
 
 revoke all on function "private"."compile_check"(public.datasets, public.import_mode, private.planned_field[]) from public;
@@ -2553,6 +2916,9 @@ begin
       v_shown := v_value || '_sent';
       v_texts := v_texts || format(', %s as _%s_sent', f.source, f.number);
     end if;
+    if f.is_secret then
+      v_shown := 'null';
+    end if;
 
     if f.class = 'text' then
       v_typed := v_typed || format(', %s as %I', v_value, f.name);
@@ -2669,6 +3035,34 @@ revoke all on function "private"."compile_validation"(private.planned_field[], b
 
 grant execute on function "private"."compile_validation"(private.planned_field[], boolean) to "postgres";
 
+-- schemas/private/functions/complete_call.sql
+
+create or replace function private.complete_call (
+  p_task_id bigint,
+  p_token   uuid,
+  p_result  jsonb
+)
+  returns boolean
+  language plpgsql
+  security definer
+  set search_path to ''
+  set jit to 'off'
+  AS $function$
+declare
+  v_task     public.sync_job_queue := private.hold_call(p_task_id, p_token);
+  v_job      public.scheduled_jobs;
+  v_complete text;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
+  select t.complete_function into v_complete from private.job_types as t where t.job_type = v_job.job_type;
+  return private.do_task(v_task, v_job, v_complete || '($1, $2)', p_result) is null;
+end;
+$function$;
+
+revoke all on function "private"."complete_call"(bigint, uuid, jsonb) from public;
+
+grant execute on function "private"."complete_call"(bigint, uuid, jsonb) to "postgres", "service_role";
+
 -- schemas/private/functions/correct_import.sql
 
 create or replace function private.correct_import (
@@ -2689,7 +3083,7 @@ declare
   v_row     integer;
   v_column  text;
 begin
-  perform private.check_corrections(p_corrections, v_parent.org_id);
+  perform private.check_corrections(p_corrections, v_parent);
 
   select (c.value ->> 'row')::integer into v_row
   from jsonb_array_elements(p_corrections) as c
@@ -3054,6 +3448,52 @@ revoke all on function "private"."create_partitions"(regclass, text, integer) fr
 
 grant execute on function "private"."create_partitions"(regclass, text, integer) to "postgres";
 
+-- schemas/private/functions/create_users.sql
+
+create or replace function private.create_users (
+  p_users           jsonb,
+  p_org_id          uuid,
+  p_mode            text,
+  p_idempotency_key text
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  c_modes   constant text[] := '{insert,update,upsert}';
+  v_org_id  uuid := private.resolve_organization(p_org_id);
+  v_columns text[];
+  v_rows    jsonb;
+begin
+  if (p_mode = any (c_modes)) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'mode is not allowed',
+      detail  = format('mode %s', to_json(p_mode)),
+      hint    = format('Allowed are: %s.', array_to_string(c_modes, ', '));
+  end if;
+  perform private.check_user_objects(p_users, v_org_id);
+
+  v_columns := array(
+    select f.name
+    from public.dataset_fields as f
+    where f.dataset = 'users' and (f.name = 'email' or exists (select from jsonb_array_elements(p_users) as u where u.value ? f.name))
+    order by f.position
+  );
+  select jsonb_agg((select jsonb_agg(u.value ->> c.name order by c.place) from unnest(v_columns) with ordinality as c (name, place)) order by u.place)
+  into v_rows
+  from jsonb_array_elements(p_users) with ordinality as u (value, place);
+
+  return private.import_users(v_org_id, p_mode, v_columns, v_rows, '{"commit": true, "force": true}', p_idempotency_key);
+end;
+$function$;
+
+revoke all on function "private"."create_users"(jsonb, uuid, text, text) from public;
+
+grant execute on function "private"."create_users"(jsonb, uuid, text, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/dataset_of_file.sql
 
 create or replace function private.dataset_of_file (
@@ -3183,6 +3623,99 @@ $function$;
 revoke all on function "private"."date_formats"(text[], boolean) from public;
 
 grant execute on function "private"."date_formats"(text[], boolean) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/delete_users.sql
+
+create or replace function private.delete_users (
+  p_ids             uuid[],
+  p_emails          text[],
+  p_import_id       uuid,
+  p_dry_run         boolean,
+  p_org_id          uuid,
+  p_idempotency_key text
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  c_most   constant integer := 100000;
+  v_org_id uuid := private.resolve_organization(p_org_id);
+  v_ids    uuid[];
+  v_count  integer;
+  v_list   jsonb;
+begin
+  perform private.require_org_role(v_org_id, 'admin');
+  if num_nonnulls(p_ids, p_emails, p_import_id) <> 1 then
+    raise exception using
+      errcode = '22023',
+      message = 'users to delete are named in one way',
+      hint    = 'Give ids, emails or import_id.';
+  end if;
+
+  v_ids := case when p_import_id is not null then private.people_of_import(p_import_id) else p_ids end;
+  v_count := coalesce(cardinality(v_ids), cardinality(p_emails));
+  if v_count = 0 or array_position(v_ids, null) is not null or array_position(p_emails, null) is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'no users to delete',
+      hint    = case when p_import_id is not null then 'The import made nobody who is still there.' else 'Give a list without nulls.' end;
+  elsif v_count > c_most then
+    raise exception using
+      errcode = 'PT413',
+      message = 'too many users at once',
+      detail  = format('got %s', v_count),
+      hint    = format('At most %s in a call; or import a file of the dataset users with mode delete.', c_most);
+  end if;
+
+  v_list := case when v_ids is not null then private.addresses_of(v_ids) else to_jsonb(p_emails) end;
+  return private.import_users(v_org_id, 'delete', '{email}',
+    (select jsonb_agg(jsonb_build_array(e.value) order by e.place) from jsonb_array_elements(v_list) with ordinality as e (value, place)),
+    case when p_dry_run then '{"full_preview": true}' else '{"commit": true, "force": true}' end::jsonb, p_idempotency_key);
+end;
+$function$;
+
+revoke all on function "private"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) from public;
+
+grant execute on function "private"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/describe_call.sql
+
+create or replace function private.describe_call (
+  p_task_id bigint,
+  p_token   uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_task     public.sync_job_queue;
+  v_job      public.scheduled_jobs;
+  v_describe text;
+  v_work     jsonb;
+begin
+  select q.* into v_task from public.sync_job_queue as q where q.id = p_task_id;
+  perform private.require_call(v_task, p_task_id, p_token);
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
+  select t.describe_function into v_describe from private.job_types as t where t.job_type = v_job.job_type;
+
+  if v_describe is not null then
+    perform private.assume_claims(v_job.claims);
+    execute format('select %s($1)', v_describe) into v_work using v_task;
+  end if;
+  return jsonb_build_object(
+    'job_id', v_job.id, 'job_type', v_job.job_type, 'org_id', v_job.org_id, 'task_type', v_task.task_type,
+    'attempt', v_task.attempts, 'args', v_task.args, 'work', v_work
+  );
+end;
+$function$;
+
+revoke all on function "private"."describe_call"(bigint, uuid) from public;
+
+grant execute on function "private"."describe_call"(bigint, uuid) to "postgres", "service_role";
 
 -- schemas/private/functions/describe_import.sql
 
@@ -3390,6 +3923,64 @@ revoke all on function "private"."discard_ingest"(uuid) from public;
 
 grant execute on function "private"."discard_ingest"(uuid) to "postgres", "sluice_ingest";
 
+-- schemas/private/functions/do_task.sql
+
+create or replace function private.do_task (
+  p_task   public.sync_job_queue,
+  p_job    public.scheduled_jobs,
+  p_call   text,
+  p_answer jsonb                 default null::jsonb
+)
+  returns text
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_result  private.task_result;
+  v_code    text;
+  v_message text;
+  v_detail  text;
+  v_hint    text;
+  v_context text;
+begin
+  if p_job.cancel_requested_at is not null then
+    perform private.finish_task(p_task, null);
+  elsif p_job.error is null and (p_job.status = 'running' or p_task.token is not null) then
+    perform private.assume_claims(p_job.claims);
+    execute format('select r.* from %s as r', p_call) into v_result using p_task, p_answer;
+    -- Deferred constraints speak here, where they are caught, and not at the commit.
+    set constraints all immediate;
+    if exists (
+      select from public.sync_job_queue as q where q.id = p_task.id and q.token is distinct from p_task.token
+    ) then
+      perform private.await_call(p_task);
+    else
+      perform private.finish_task(p_task, v_result);
+    end if;
+  else
+    perform private.return_task(p_task);
+  end if;
+  return null;
+exception when query_canceled or others then -- others alone lets a cancellation pass
+  get stacked diagnostics
+    v_code    = returned_sqlstate,
+    v_message = message_text,
+    v_detail  = pg_exception_detail,
+    v_hint    = pg_exception_hint,
+    v_context = pg_exception_context;
+  perform private.fail_task(
+    p_task,
+    jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
+    v_context
+  );
+  return v_code;
+end;
+$function$;
+
+revoke all on function "private"."do_task"(public.sync_job_queue, public.scheduled_jobs, text, jsonb) from public;
+
+grant execute on function "private"."do_task"(public.sync_job_queue, public.scheduled_jobs, text, jsonb) to "postgres";
+
 -- schemas/private/functions/drop_findings.sql
 
 create or replace function private.drop_findings (
@@ -3421,6 +4012,27 @@ $function$;
 revoke all on function "private"."drop_findings"(public.import_batches, integer, integer) from public;
 
 grant execute on function "private"."drop_findings"(public.import_batches, integer, integer) to "postgres";
+
+-- schemas/private/functions/drop_issue_values.sql
+
+create or replace function private.drop_issue_values (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if private.has_secrets(p_batch.dataset) then
+    update private.import_issues as i set value = null
+    where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id and i.value is not null;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."drop_issue_values"(public.import_batches) from public;
+
+grant execute on function "private"."drop_issue_values"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/drop_partitions.sql
 
@@ -3532,6 +4144,42 @@ $function$;
 revoke all on function "private"."earlier_import"(public.import_batches, text) from public;
 
 grant execute on function "private"."earlier_import"(public.import_batches, text) to "postgres";
+
+-- schemas/private/functions/email_fault.sql
+
+create or replace function private.email_fault (
+  p_email text
+)
+  returns text
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  c_local  constant text := '[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+';
+  c_label  constant text := '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
+begin
+  if p_email is null or octet_length(p_email) <= 255 and p_email ~ ('^' || c_local || '@' || c_label || '([.]' || c_label || ')+$') then
+    return null;
+  end if;
+  return case
+    when octet_length(p_email) > 255 then 'longer than 255 bytes'
+    when p_email ~ '[[:space:]]' then 'it has a blank in it'
+    when p_email !~ '@' then 'it has no @'
+    when p_email ~ '@.*@' then 'it has more than one @'
+    when p_email ~ '^@' then 'there is nothing before the @'
+    when p_email ~ '@$' then 'there is nothing after the @'
+    when p_email ~ '[^!-~]' then 'it has characters that are not ASCII'
+    when p_email !~ ('^' || c_local || '@') then 'a character before the @ is not allowed'
+    when p_email !~ '@.*[.]' then 'the domain has no dot'
+    else 'the domain is malformed'
+  end;
+end;
+$function$;
+
+revoke all on function "private"."email_fault"(text) from public;
+
+grant execute on function "private"."email_fault"(text) to "postgres";
 
 -- schemas/private/functions/end_failed_set.sql
 
@@ -3646,6 +4294,9 @@ begin
     perform private.assume_claims(p_job.claims);
     insert into public.scheduled_jobs (job_type, params)
     values ('commit', jsonb_build_object('import_id', v_batch.id, 'force', true)); -- that was asked when it was started
+  elsif v_status = 'validated' and (p_job.params ->> 'full_preview')::boolean then
+    perform private.assume_claims(p_job.claims);
+    insert into public.scheduled_jobs (job_type, params) values ('dry_run', jsonb_build_object('import_id', v_batch.id));
   end if;
 end;
 $function$;
@@ -3702,6 +4353,9 @@ declare
   v_initial record;
 begin
   select i.* into v_initial from private.initial_mapping(p_batch, p_columns, p_sample) as i;
+  p_batch.columns := p_columns;
+  p_batch.mapping := v_initial.mapping;
+  perform private.drop_issue_values(p_batch);
 
   update public.import_batches as b
   set status            = 'staged',
@@ -3710,7 +4364,7 @@ begin
       byte_size         = p_byte_size,
       content_hash      = p_content_hash,
       duplicate_of      = private.earlier_import(p_batch, p_content_hash),
-      sample            = p_sample,
+      sample            = private.shown_sample(p_batch, p_sample),
       format            = p_format,
       suggested_mapping = v_initial.suggested,
       template_id       = v_initial.template_id,
@@ -3843,6 +4497,32 @@ revoke all on function "private"."expire_sessions"() from public;
 
 grant execute on function "private"."expire_sessions"() to "postgres";
 
+-- schemas/private/functions/fail_call.sql
+
+create or replace function private.fail_call (
+  p_task_id             bigint,
+  p_token               uuid,
+  p_error               jsonb,
+  p_retry_after_seconds integer
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_task public.sync_job_queue := private.hold_call(p_task_id, p_token);
+begin
+  perform private.fail_task(
+    v_task, p_error, p_not_before => clock_timestamp() + make_interval(secs => p_retry_after_seconds)
+  );
+end;
+$function$;
+
+revoke all on function "private"."fail_call"(bigint, uuid, jsonb, integer) from public;
+
+grant execute on function "private"."fail_call"(bigint, uuid, jsonb, integer) to "postgres", "service_role";
+
 -- schemas/private/functions/fail_ingest.sql
 
 create or replace function private.fail_ingest (
@@ -3893,9 +4573,10 @@ grant execute on function "private"."fail_interrupted_uploads"() to "postgres";
 -- schemas/private/functions/fail_task.sql
 
 create or replace function private.fail_task (
-  p_task    public.sync_job_queue,
-  p_error   jsonb,
-  p_context text                  default null::text
+  p_task       public.sync_job_queue,
+  p_error      jsonb,
+  p_context    text                     default null::text,
+  p_not_before timestamp with time zone default null::timestamp with time zone
 )
   returns void
   language plpgsql
@@ -3924,7 +4605,7 @@ begin
 
   -- Failing already: kept for a retry.
   if v_job.error is not null then
-    update public.sync_job_queue as q set status = 'held' where q.id = p_task.id;
+    update public.sync_job_queue as q set status = 'held', token = null where q.id = p_task.id;
     if v_job.finished_at is null then
       perform private.end_failing_job(v_job);
     end if;
@@ -3934,7 +4615,7 @@ begin
   select p.* into v_policy from public.sync_retry_policy as p where p.job_type = v_job.job_type;
 
   if p_task.attempts >= v_policy.max_attempts or left(v_code, 2) <> all (v_policy.retry_classes) then
-    update public.sync_job_queue as q set status = 'failed' where q.id = p_task.id;
+    update public.sync_job_queue as q set status = 'failed', token = null where q.id = p_task.id;
     perform private.hold_tasks(v_job.id);
     update public.scheduled_jobs as j set error = p_error where j.id = v_job.id returning j.* into v_job;
     perform private.end_failing_job(v_job);
@@ -3953,10 +4634,10 @@ begin
   if v_code = '57014' and p_task.to_row - p_task.from_row > c_smallest
     and not coalesce((v_job.params ->> 'whole')::boolean, false) then
     insert into public.sync_job_queue
-      (job_id, org_id, task_type, from_row, to_row, status, priority, attempts, next_attempt_at)
+      (job_id, org_id, task_type, from_row, to_row, args, status, priority, attempts, next_attempt_at)
     select
-      q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), private.waiting_status(v_job), q.priority,
-      q.attempts, clock_timestamp() + v_delay
+      q.job_id, q.org_id, q.task_type, n, least(n + v_part.rows, q.to_row), q.args, private.waiting_status(v_job),
+      q.priority, q.attempts, clock_timestamp() + v_delay
     from public.sync_job_queue as q
     cross join lateral (select ceil((q.to_row - q.from_row) / 4.0)::integer as rows) as v_part
     cross join lateral generate_series(q.from_row, q.to_row - 1, v_part.rows) as n
@@ -3964,16 +4645,17 @@ begin
     delete from public.sync_job_queue as q where q.id = p_task.id;
   else
     update public.sync_job_queue as q
-    set status = private.waiting_status(v_job), next_attempt_at = clock_timestamp() + v_delay
+    set status = private.waiting_status(v_job), token = null,
+        next_attempt_at = greatest(clock_timestamp() + v_delay, p_not_before)
     where q.id = p_task.id;
   end if;
   perform private.release_if_queued(v_job);
 end;
 $function$;
 
-revoke all on function "private"."fail_task"(public.sync_job_queue, jsonb, text) from public;
+revoke all on function "private"."fail_task"(public.sync_job_queue, jsonb, text, timestamp with time zone) from public;
 
-grant execute on function "private"."fail_task"(public.sync_job_queue, jsonb, text) to "postgres";
+grant execute on function "private"."fail_task"(public.sync_job_queue, jsonb, text, timestamp with time zone) to "postgres";
 
 -- schemas/private/functions/fail_upload.sql
 
@@ -4106,6 +4788,7 @@ declare
   v_transform jsonb;
   v_separator text := ' ';
   v_rest      jsonb := p_entry -> 'transforms';
+  v_untrimmed text[] := case when p_field.is_secret then '{}' else p_untrimmed end;
 begin
   if v_rest #> '{0}' ? 'join' and jsonb_typeof(v_rest #> '{0,join}') = 'string' then
     v_separator := v_rest #>> '{0,join}';
@@ -4116,9 +4799,9 @@ begin
     -- Null, but not a constant: what is made of it must be computed row by row, where it can be a row's
     -- issue. Folded into the plan a default that does not fit its field would refuse the whole statement.
     when 0 then 'nullif(r.cells[1], r.cells[1])'
-    when 1 then private.cell_expression(p_columns, v_columns[1], p_untrimmed)
+    when 1 then private.cell_expression(p_columns, v_columns[1], v_untrimmed)
     else format('nullif(left(concat_ws(%L, %s), 1048576), '''')', v_separator,
-      (select string_agg(private.cell_expression(p_columns, c, p_untrimmed), ', ') from unnest(v_columns) as c))
+      (select string_agg(private.cell_expression(p_columns, c, v_untrimmed), ', ') from unnest(v_columns) as c))
   end;
 
   value := source;
@@ -4575,6 +5258,23 @@ revoke all on function "private"."has_groups"(uuid) from public;
 
 grant execute on function "private"."has_groups"(uuid) to "postgres";
 
+-- schemas/private/functions/has_secrets.sql
+
+create or replace function private.has_secrets (
+  p_dataset text
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select exists (select from public.dataset_fields as f where f.dataset = p_dataset and f.is_secret);
+$function$;
+
+revoke all on function "private"."has_secrets"(text) from public;
+
+grant execute on function "private"."has_secrets"(text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/has_table_right.sql
 
 create or replace function private.has_table_right (
@@ -4677,6 +5377,29 @@ revoke all on function "private"."header_hash"(text[]) from public;
 
 grant execute on function "private"."header_hash"(text[]) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/hold_call.sql
+
+create or replace function private.hold_call (
+  p_task_id bigint,
+  p_token   uuid
+)
+  returns public.sync_job_queue
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_task public.sync_job_queue;
+begin
+  select q.* into v_task from public.sync_job_queue as q where q.id = p_task_id for update;
+  perform private.require_call(v_task, p_task_id, p_token);
+  return v_task;
+end;
+$function$;
+
+revoke all on function "private"."hold_call"(bigint, uuid) from public;
+
+grant execute on function "private"."hold_call"(bigint, uuid) to "postgres";
+
 -- schemas/private/functions/hold_tasks.sql
 
 create or replace function private.hold_tasks (
@@ -4764,6 +5487,48 @@ $function$;
 revoke all on function "private"."import_chain_ids"(public.import_batches) from public;
 
 grant execute on function "private"."import_chain_ids"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/import_users.sql
+
+create or replace function private.import_users (
+  p_org_id          uuid,
+  p_mode            text,
+  p_columns         text[],
+  p_rows            jsonb,
+  p_params          jsonb,
+  p_idempotency_key text
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_created jsonb;
+  v_batch   public.import_batches;
+begin
+  v_created := private.create_import(
+    'users', p_mode, p_org_id, null, 'api', (select jsonb_object_agg(c, c) from unnest(p_columns) as c), '{}',
+    p_idempotency_key, null, null, null, null);
+  if v_created ? 'replayed' then
+    return v_created;
+  end if;
+  select b.* into v_batch from public.import_batches as b where b.id = (v_created ->> 'id')::uuid;
+
+  insert into private.import_rows (staged_on, batch_id, row_number, line_number, cells)
+  select v_batch.staged_on, v_batch.id, r.place, r.place, array(select c.* from jsonb_array_elements_text(r.cells) as c)
+  from jsonb_array_elements(p_rows) with ordinality as r (cells, place);
+
+  -- Without a hash of its content: who asks for the same twice means it, or sends an idempotency key.
+  perform private.end_staging(
+    v_batch, p_columns, jsonb_array_length(p_rows), octet_length(p_rows::text), null, jsonb_path_query_array(p_rows, '$[0 to 19]'), null);
+  perform private.start_import_job('validate', v_batch.id, p_params, null);
+  return private.describe_import(v_batch.id);
+end;
+$function$;
+
+revoke all on function "private"."import_users"(uuid, text, text[], jsonb, jsonb, text) from public;
+
+grant execute on function "private"."import_users"(uuid, text, text[], jsonb, jsonb, text) to "postgres";
 
 -- schemas/private/functions/ingest_limits.sql
 
@@ -4853,6 +5618,95 @@ revoke all on function "private"."initial_mapping"(public.import_batches, text[]
 
 grant execute on function "private"."initial_mapping"(public.import_batches, text[], jsonb) to "postgres";
 
+-- schemas/private/functions/insert_accounts.sql
+
+create or replace function private.insert_accounts (
+  p_users      regclass,
+  p_identities regclass,
+  p_people     private.new_user[]
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  execute private.compile_auth_insert(p_users, 'users') using p_people;
+  execute private.compile_auth_insert(p_identities, 'identities') using p_people;
+end;
+$function$;
+
+revoke all on function "private"."insert_accounts"(regclass, regclass, private.new_user[]) from public;
+
+grant execute on function "private"."insert_accounts"(regclass, regclass, private.new_user[]) to "postgres";
+
+-- schemas/private/functions/insert_users.sql
+
+create or replace function private.insert_users (
+  p_org_id uuid,
+  p_users  private.named_user[]
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_may_confirm constant boolean := private.may_confirm_users(p_org_id);
+  v_people     private.new_user[];
+  v_schema     text;
+  v_constraint text;
+begin
+  -- A phone number signs people in where that is switched on: without the right to confirm it is but metadata.
+  v_people := array(
+    select row(
+      gen_random_uuid(), u.org_id, u.email, (u.said).password, (u.said).password_hash, (u.said).full_name,
+      coalesce((u.said).role, 'viewer'),
+      case when c_may_confirm then u.phone end,
+      coalesce((u.said).metadata, '{}')
+        || case when u.phone is not null and not c_may_confirm then jsonb_build_object('phone', u.phone) else '{}' end,
+      c_may_confirm and (u.said).send_invite is not true,
+      coalesce((u.said).send_invite, not c_may_confirm)
+    )::private.new_user
+    from unnest(p_users) as u
+  );
+
+  begin
+    perform private.insert_accounts('auth.users', 'auth.identities', v_people);
+  exception when unique_violation then
+    get stacked diagnostics v_schema = schema_name, v_constraint = constraint_name;
+    if v_schema is distinct from 'auth' then
+      raise; -- a trigger's
+    end if;
+    -- Somebody else was faster, after the rows were judged.
+    if v_constraint ~ 'phone' then
+      perform private.refuse_row('already_exists', 'phone', 'this phone number has an account');
+    end if;
+    perform private.refuse_row('already_exists', 'email', 'this address has an account');
+  end;
+
+  -- They were made with the accounts, by a trigger.
+  update public.profiles as p
+  set org_id = s.org_id, org_role = s.role, full_name = coalesce(s.full_name, p.full_name)
+  from unnest(v_people) as s
+  where p.id = s.id;
+
+  perform private.log_users('created', array(select s.id from unnest(v_people) as s), p_org_id);
+
+  perform private.queue_invitations(s.org_id, array_agg(s.id order by s.email))
+  from unnest(v_people) as s
+  where s.is_invited
+  group by s.org_id;
+
+  update auth.users as u
+  set encrypted_password = extensions.crypt(s.password, extensions.gen_salt('bf', 10))
+  from unnest(v_people) as s
+  where u.id = s.id and s.password is not null;
+end;
+$function$;
+
+revoke all on function "private"."insert_users"(uuid, private.named_user[]) from public;
+
+grant execute on function "private"."insert_users"(uuid, private.named_user[]) to "postgres";
+
 -- schemas/private/functions/is_applicable.sql
 
 create or replace function private.is_applicable (
@@ -4869,6 +5723,38 @@ $function$;
 revoke all on function "private"."is_applicable"(public.import_batches) from public;
 
 grant execute on function "private"."is_applicable"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/is_password_hash.sql
+
+create or replace function private.is_password_hash (
+  p_hash text
+)
+  returns boolean
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  c_bcrypt   constant text := '^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$';
+  c_argon2   constant text := '^\$argon2id?\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9][0-9]?)'
+    '\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}$';
+  c_fbscrypt constant text := '^\$fbscrypt\$v=1,n=[1-9][0-9]?,r=[1-9][0-9]{0,3},p=[1-9][0-9]{0,2}'
+    '(,ss=[A-Za-z0-9+/]+={0,2})?(,sk=[A-Za-z0-9+/]+={0,2})?\$[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]+={0,2}$';
+  v_parts text[];
+begin
+  if octet_length(p_hash) > 255 then
+    return false;
+  elsif p_hash ~ c_bcrypt or p_hash ~ c_fbscrypt then
+    return true;
+  end if;
+  v_parts := regexp_match(p_hash, c_argon2);
+  return coalesce(v_parts[1]::integer <= 1048576 and v_parts[2]::integer <= 20 and v_parts[3]::integer <= 16, false);
+end;
+$function$;
+
+revoke all on function "private"."is_password_hash"(text) from public;
+
+grant execute on function "private"."is_password_hash"(text) to "postgres";
 
 -- schemas/private/functions/is_preview.sql
 
@@ -4960,6 +5846,21 @@ $function$;
 revoke all on function "private"."is_system_admin"() from public;
 
 grant execute on function "private"."is_system_admin"() to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/is_users_manager.sql
+
+create or replace function private.is_users_manager()
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.is_service_caller() or private.is_system_admin();
+$function$;
+
+revoke all on function "private"."is_users_manager"() from public;
+
+grant execute on function "private"."is_users_manager"() to "postgres";
 
 -- schemas/private/functions/is_view.sql
 
@@ -5162,6 +6063,105 @@ $function$;
 revoke all on function "private"."judge_reversals"(uuid, integer, integer, integer) from public;
 
 grant execute on function "private"."judge_reversals"(uuid, integer, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/judge_users.sql
+
+create or replace function private.judge_users (
+  p_org_id uuid,
+  p_mode   public.import_mode,
+  p_users  private.named_user[]
+)
+  returns table (
+    place   integer,
+    field   text,
+    code    text,
+    message text,
+    value   text
+  )
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_is_manager  constant boolean := private.is_users_manager();
+  c_may_confirm constant boolean := private.may_confirm_users(p_org_id);
+  c_role        constant public.org_role := (select p.org_role from public.profiles as p where p.id = auth.uid());
+  c_min_length  constant integer := private.setting('users.password_min_length', p_org_id)::integer;
+  c_kinds       constant integer := private.setting('users.password_kinds', p_org_id)::integer;
+begin
+  return query
+  with named as (
+    select
+      u.*,
+      private.email_fault(u.email) as email_fault,
+      private.password_fault((u.said).password, c_min_length, c_kinds) as password_fault,
+      coalesce(u.person_org_id = u.org_id, false) as is_theirs,
+      -- no admin any more
+      u.is_active_admin and (c_is_manager or u.person_org_id = p_org_id) and case p_mode
+        when 'delete' then not u.is_system_admin and u.person_id is distinct from auth.uid()
+        else u.person_org_id = u.org_id and (u.said).role < 'admin'
+      end as leaves
+    from unnest(p_users) as u
+  ),
+  counted as (
+    select
+      n.*,
+      n.leaves
+        and n.place = max(n.place) filter (where n.leaves) over (partition by n.person_org_id)
+        and not exists (
+          select from public.profiles as p
+          where p.org_id = n.person_org_id and p.org_role = 'admin' and p.is_active
+            and p.id not in (select l.person_id from named as l where l.leaves)
+        ) as is_last_admin
+    from named as n
+  )
+  select distinct on (u.place, j.field) u.place, j.field, j.code, j.message, j.value
+  from counted as u
+  cross join lateral (values
+    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, (u.said).email, u.email_fault is not null),
+    (2, 'email', 'already_exists', 'this address has an account', u.email,
+      u.is_taken and (p_mode = 'insert' or p_mode = 'upsert' and not u.is_theirs)),
+    (3, 'email', 'not_found', 'no record has this key', u.email,
+      p_mode = 'update' and not u.is_theirs
+        or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)),
+    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.email,
+      p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager),
+    (5, 'email', 'own_account', 'one''s own account is not deleted', u.email, p_mode = 'delete' and u.person_id = auth.uid()),
+    (6, 'email', 'system_admin', 'system admins are not deleted', u.email, p_mode = 'delete' and u.is_system_admin),
+    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.email, p_mode = 'delete' and u.is_last_admin),
+    (8, 'role', 'last_admin', 'the last admin of an organization stays one', (u.said).role::text, p_mode <> 'delete' and u.is_last_admin),
+    (9, 'role', 'permission_denied', 'a role above one''s own is not given', (u.said).role::text,
+      p_mode <> 'delete' and not c_is_manager and (u.said).role > c_role),
+    (10, 'organization', 'permission_denied', 'only system admins name another organization', (u.said).organization,
+      p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id),
+    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', (u.said).organization,
+      p_mode <> 'delete' and u.org_id is null),
+    (12, 'password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null,
+      p_mode <> 'delete' and (u.said).password is not null and not c_may_confirm),
+    (13, 'password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null,
+      p_mode <> 'delete' and (u.said).password_hash is not null and not c_may_confirm),
+    (14, 'password_hash', 'invalid_format', 'password and hash exclude each other', null,
+      p_mode <> 'delete' and (u.said).password is not null and (u.said).password_hash is not null),
+    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length((u.said).password) > 72),
+    (16, 'password', 'invalid_format', u.password_fault, null, p_mode <> 'delete' and u.password_fault is not null),
+    (17, 'password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null,
+      p_mode <> 'delete' and (u.said).password_hash is not null and not private.is_password_hash((u.said).password_hash)),
+    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', (u.said).phone,
+      p_mode <> 'delete' and u.phone !~ '^[1-9][0-9]{6,14}$'),
+    (19, 'phone', 'already_exists', 'this phone number has an account', (u.said).phone,
+      p_mode in ('insert', 'upsert') and not u.is_theirs and c_may_confirm
+        and exists (select from auth.users as o where o.phone = u.phone)),
+    (20, 'metadata', 'invalid_type', 'not a JSON object', (u.said).metadata::text,
+      p_mode <> 'delete' and jsonb_typeof((u.said).metadata) <> 'object')
+  ) as j (position, field, code, message, value, applies)
+  where j.applies
+  order by u.place, j.field, j.position;
+end;
+$function$;
+
+revoke all on function "private"."judge_users"(uuid, public.import_mode, private.named_user[]) from public;
+
+grant execute on function "private"."judge_users"(uuid, public.import_mode, private.named_user[]) to "postgres";
 
 -- schemas/private/functions/keep_preview.sql
 
@@ -5444,6 +6444,29 @@ revoke all on function "private"."log_session"(public.import_sessions, public.sy
 
 grant execute on function "private"."log_session"(public.import_sessions, public.sync_action, jsonb) to "postgres";
 
+-- schemas/private/functions/log_users.sql
+
+create or replace function private.log_users (
+  p_action public.sync_action,
+  p_ids    uuid[],
+  p_org_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  insert into public.sync_activity_log (org_id, user_id, sync_id, entity_type, action, status, details)
+  select
+    coalesce(p.org_id, p_org_id), auth.uid(), nullif(current_setting('sluice.import_id', true), ''), 'user', p_action, 'completed',
+    jsonb_build_object('user_id', p.id, 'email', p.email, 'role', p.org_role)
+  from public.profiles as p
+  where p.id = any (p_ids);
+$function$;
+
+revoke all on function "private"."log_users"(public.sync_action, uuid[], uuid) from public;
+
+grant execute on function "private"."log_users"(public.sync_action, uuid[], uuid) to "postgres";
+
 -- schemas/private/functions/match_names.sql
 
 create or replace function private.match_names (
@@ -5513,6 +6536,75 @@ revoke all on function "private"."match_names"(text, text[]) from public;
 
 grant execute on function "private"."match_names"(text, text[]) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/may_confirm_users.sql
+
+create or replace function private.may_confirm_users (
+  p_org_id uuid
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.is_users_manager() or private.setting('users.may_confirm', p_org_id)::boolean;
+$function$;
+
+revoke all on function "private"."may_confirm_users"(uuid) from public;
+
+grant execute on function "private"."may_confirm_users"(uuid) to "postgres";
+
+-- schemas/private/functions/name_users.sql
+
+create or replace function private.name_users (
+  p_org_id uuid,
+  p_rows   private.user_row[]
+)
+  returns SETOF private.named_user
+  language sql
+  stable
+  rows 2000
+  set search_path to ''
+  set enable_hashjoin to 'off'
+  set enable_mergejoin to 'off'
+  set enable_seqscan to 'off'
+  AS $function$
+  with organizations as materialized (
+    select n.name, coalesce(
+      (select o.id from public.organization as o where o.slug = lower(n.name)),
+      (select any_value(o.id) from public.organization as o where lower(o.name) = lower(n.name) having count(*) = 1)
+    ) as id
+    from (select distinct btrim(r.organization) as name from unnest(p_rows) as r) as n
+  )
+  select
+    r.place::integer,
+    row(r.email, r.password, r.password_hash, r.full_name, r.role, r.phone, r.metadata, r.organization, r.send_invite)::private.user_row,
+    lower(r.email),
+    private.phone_digits(r.phone),
+    case when r.organization is null then p_org_id else o.id end,
+    p.id,
+    p.org_id,
+    p.org_role,
+    p.is_active and p.org_role = 'admin',
+    p.is_system_admin,
+    p.id is not null or exists (
+      select from auth.identities as i where i.email = lower(r.email) and i.provider not like 'sso:%'
+    )
+  from unnest(p_rows) with ordinality
+    as r (email, password, password_hash, full_name, role, phone, metadata, organization, send_invite, place)
+  left join organizations as o on o.name = btrim(r.organization)
+  left join lateral (
+    select f.*
+    from public.profiles as f
+    join auth.users as u on u.id = f.id and not u.is_sso_user
+    where lower(f.email) = lower(r.email)
+    limit 1
+  ) as p on true;
+$function$;
+
+revoke all on function "private"."name_users"(uuid, private.user_row[]) from public;
+
+grant execute on function "private"."name_users"(uuid, private.user_row[]) to "postgres";
+
 -- schemas/private/functions/normalize_mapping.sql
 
 create or replace function private.normalize_mapping (
@@ -5563,6 +6655,21 @@ begin
       else '[]'
     end;
 
+    -- Before all else: what is wrong with it is not to be quoted.
+    if exists (select from public.dataset_fields as f where f.dataset = p_dataset and f.name = v_entry.field and f.is_secret)
+      and (
+        v_columns is distinct from jsonb_build_array(v_columns ->> 0)
+        or v_form - '{column,columns,transforms,default}'::text[] <> '{}'
+        or coalesce(v_form -> 'transforms', '[]') <> '[]'
+        or v_form ->> 'default' is not null
+      ) then
+      raise exception using
+        errcode = '22023',
+        message = 'secret field takes one column, as it is',
+        detail  = format('field %s', v_entry.field),
+        hint    = 'Give the name of a column, without transforms and default.';
+    end if;
+
     if v_form - '{column,columns,transforms,default}'::text[] <> '{}'
       or v_form = '{}'
       or jsonb_typeof(v_columns) <> 'array'
@@ -5605,6 +6712,7 @@ begin
       'default', v_form ->> 'default'
     ));
   end loop;
+  perform private.require_separate_secrets(p_dataset, v_normalized);
   return v_normalized;
 end;
 $function$;
@@ -5860,6 +6968,32 @@ revoke all on function "private"."outcome_counts"(public.import_batches) from pu
 
 grant execute on function "private"."outcome_counts"(public.import_batches) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/password_fault.sql
+
+create or replace function private.password_fault (
+  p_password   text,
+  p_min_length integer,
+  p_kinds      integer
+)
+  returns text
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+begin
+  return case
+    when char_length(p_password) < p_min_length then format('shorter than %s characters', p_min_length)
+    when (p_password ~ '[a-z]')::integer + (p_password ~ '[A-Z]')::integer + (p_password ~ '[0-9]')::integer
+        + (p_password ~ '[^a-zA-Z0-9]')::integer < p_kinds
+      then format('has fewer than %s of: lower case, upper case, digits, others', p_kinds)
+  end;
+end;
+$function$;
+
+revoke all on function "private"."password_fault"(text, integer, integer) from public;
+
+grant execute on function "private"."password_fault"(text, integer, integer) to "postgres";
+
 -- schemas/private/functions/pause_import.sql
 
 create or replace function private.pause_import (
@@ -5918,6 +7052,63 @@ revoke all on function "private"."pause_job"(uuid) from public;
 
 grant execute on function "private"."pause_job"(uuid) to "postgres";
 
+-- schemas/private/functions/people_of_import.sql
+
+create or replace function private.people_of_import (
+  p_import_id uuid
+)
+  returns uuid[]
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches := private.find_import(p_import_id);
+begin
+  if v_batch.dataset <> 'users' then
+    raise exception using
+      errcode = '22023',
+      message = 'import is not of users',
+      detail  = format('import %s is of %s', v_batch.id, v_batch.dataset);
+  end if;
+  perform private.require_rows(v_batch);
+  return array(
+    select a.record_id
+    from private.import_outcomes as o
+    cross join lateral unnest(o.row_numbers, o.actions, o.record_ids) as a (row_number, action, record_id)
+    where o.staged_on = v_batch.staged_on and o.batch_id = v_batch.id and a.action = 'inserted'
+      and not exists (
+        select from private.import_reversals as r
+        where r.staged_on = o.staged_on and r.batch_id = o.batch_id and r.from_row = o.from_row and a.row_number = any (r.row_numbers)
+      )
+    order by a.row_number
+  );
+end;
+$function$;
+
+revoke all on function "private"."people_of_import"(uuid) from public;
+
+grant execute on function "private"."people_of_import"(uuid) to "postgres";
+
+-- schemas/private/functions/phone_digits.sql
+
+create or replace function private.phone_digits (
+  p_phone text
+)
+  returns text
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+begin
+  return nullif(regexp_replace(regexp_replace(p_phone, '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
+end;
+$function$;
+
+revoke all on function "private"."phone_digits"(text) from public;
+
+grant execute on function "private"."phone_digits"(text) to "postgres";
+
 -- schemas/private/functions/plain_name.sql
 
 create or replace function private.plain_name (
@@ -5969,6 +7160,7 @@ begin
       when p_batch.mode = 'update' then coalesce(a.attnotnull, false) and v_blank = 'clear'
       else f.is_required
     end,
+    f.is_secret,
     (select pg_get_expr(e.adbin, e.adrelid) from pg_attrdef as e where e.adrelid = a.attrelid and e.adnum = a.attnum),
     coalesce(a.attnotnull, false),
     x.source,
@@ -6002,6 +7194,71 @@ $function$;
 revoke all on function "private"."planned_fields"(public.import_batches) from public;
 
 grant execute on function "private"."planned_fields"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/post_task.sql
+
+create or replace function private.post_task (
+  p_task    public.sync_job_queue,
+  p_route   text,
+  p_timeout interval              default '00:03:00'::interval
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_token uuid := gen_random_uuid();
+begin
+  update public.sync_job_queue as q
+  set token = v_token, claimed_at = clock_timestamp(), next_attempt_at = clock_timestamp() + p_timeout,
+      attempts = case when p_task.token is null then q.attempts else 1 end
+  where q.id = p_task.id;
+
+  perform private.post_to_worker(p_route, jsonb_build_object('task_id', p_task.id, 'token', v_token));
+  return row(0, 0);
+end;
+$function$;
+
+revoke all on function "private"."post_task"(public.sync_job_queue, text, interval) from public;
+
+grant execute on function "private"."post_task"(public.sync_job_queue, text, interval) to "postgres";
+
+-- schemas/private/functions/post_to_worker.sql
+
+create or replace function private.post_to_worker (
+  p_route   text,
+  p_body    jsonb,
+  p_timeout interval default '00:00:05'::interval
+)
+  returns bigint
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_url text := private.setting('worker.url') #>> '{}';
+  v_key text := (select s.decrypted_secret from vault.decrypted_secrets as s where s.name = 'sluice/worker_key');
+begin
+  if v_url = '' or v_key is null then
+    raise exception using
+      errcode = '55000',
+      message = 'worker function is not set up',
+      detail  = case when v_url = '' then 'setting worker.url is empty' else 'Vault has no secret sluice/worker_key' end,
+      hint    = 'As postgres: select set_setting(''worker.url'', ''"https://<project>.supabase.co/functions/v1/worker"''); '
+        'select vault.create_secret(''<secret key>'', ''sluice/worker_key'');';
+  end if;
+
+  return net.http_post(
+    url                  => rtrim(v_url, '/') || '/' || p_route,
+    body                 => p_body,
+    headers              => jsonb_build_object('Content-Type', 'application/json', 'apikey', v_key),
+    timeout_milliseconds => (extract(epoch from p_timeout) * 1000)::integer
+  );
+end;
+$function$;
+
+revoke all on function "private"."post_to_worker"(text, jsonb, interval) from public;
+
+grant execute on function "private"."post_to_worker"(text, jsonb, interval) to "postgres";
 
 -- schemas/private/functions/prerequisite_cycle.sql
 
@@ -6359,6 +7616,8 @@ declare
   v_keys     jsonb := '{}';
   v_numbers  integer[];
   v_has_groups boolean := private.has_groups(p_import_id);
+  v_shown    text[] := private.shown_columns(v_batch);
+  v_is_shown boolean[];
   v_chunk    private.import_outcomes;
 begin
   -- The numbers of the page's rows, by whatever holds that status.
@@ -6457,6 +7716,9 @@ begin
     into v_keys using v_batch.staged_on, v_batch.id, v_numbers;
   end if;
 
+  v_is_shown := array(
+    select c.name = any (v_shown) from unnest(v_batch.columns) with ordinality as c (name, position) order by c.position
+  );
   return query
   with acted as materialized ( -- the arrays of a chunk are opened once, not once a row
     select u.*
@@ -6485,7 +7747,10 @@ begin
     end,
     nullif(v_keys ->> r.row_number::text, ''),
     a.record_id,
-    (select jsonb_object_agg(c.name, r.cells[c.position]) from unnest(v_batch.columns) with ordinality as c (name, position)),
+    (
+      select jsonb_object_agg(c.name, case when c.is_shown then r.cells[c.position] end)
+      from unnest(v_batch.columns, v_is_shown) with ordinality as c (name, is_shown, position)
+    ),
     coalesce(w.issues, '[]')
   from private.import_rows as r
   left join private.import_group_rows as g
@@ -6547,6 +7812,60 @@ revoke all on function "private"."read_settings"(uuid) from public;
 
 grant execute on function "private"."read_settings"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/read_users.sql
+
+create or replace function private.read_users (
+  p_org_id    uuid,
+  p_after     text,
+  p_page_size integer,
+  p_search    text
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id uuid := private.resolve_organization(p_org_id);
+  v_users  jsonb;
+begin
+  perform private.require_org_role(v_org_id, 'admin');
+
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'id', s.id, 'email', s.email, 'full_name', s.full_name, 'role', s.org_role, 'phone', s.phone, 'metadata', s.metadata,
+    'is_active', s.is_active, 'confirmed', s.confirmed, 'created_at', s.created_at, 'last_sign_in_at', s.last_sign_in_at,
+    'invitation', s.invitation, 'organization', s.organization
+  ) order by s.sorted, s.id), '[]')
+  into v_users
+  from (
+    select
+      p.id, p.email, p.full_name, p.org_role, u.phone, u.raw_user_meta_data as metadata, p.is_active,
+      u.email_confirmed_at is not null as confirmed, u.created_at, u.last_sign_in_at, v.status as invitation, o.slug as organization,
+      coalesce(lower(p.email), '') as sorted -- who signs in by phone may have none
+    from public.profiles as p
+    join auth.users as u on u.id = p.id
+    join public.organization as o on o.id = p.org_id
+    left join public.user_invitations as v on v.user_id = p.id
+    where p.org_id = v_org_id
+      and (p_search is null or strpos(lower(concat_ws(' ', p.email, p.full_name)), lower(p_search)) > 0)
+      and (p_after is null or (coalesce(lower(p.email), ''), p.id::text) > (split_part(p_after, ' ', 1), split_part(p_after, ' ', 2)))
+    order by sorted, p.id
+    limit p_page_size
+  ) as s;
+
+  return jsonb_build_object(
+    'users', v_users,
+    'next_after', case when jsonb_array_length(v_users) = p_page_size
+      then concat(lower(v_users #>> '{-1,email}'), ' ', v_users #>> '{-1,id}') end
+  );
+end;
+$function$;
+
+revoke all on function "private"."read_users"(uuid, text, integer, text) from public;
+
+grant execute on function "private"."read_users"(uuid, text, integer, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/record_hash.sql
 
 create or replace function private.record_hash (
@@ -6607,6 +7926,70 @@ $function$;
 revoke all on function "private"."record_key"(public.datasets) from public;
 
 grant execute on function "private"."record_key"(public.datasets) to "postgres";
+
+-- schemas/private/functions/redact_import.sql
+
+create or replace function private.redact_import (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_batch.redacted_at is null and private.has_secrets(p_batch.dataset) then
+    perform private.redact_rows(p_batch, 0, p_batch.row_count);
+    update public.import_batches as b set redacted_at = clock_timestamp() where b.id = p_batch.id;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."redact_import"(public.import_batches) from public;
+
+grant execute on function "private"."redact_import"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/redact_rows.sql
+
+create or replace function private.redact_rows (
+  p_batch    public.import_batches,
+  p_from_row integer,
+  p_to_row   integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_shown text[];
+  v_cells text;
+begin
+  if not private.has_secrets(p_batch.dataset) then
+    return;
+  end if;
+
+  v_shown := private.shown_columns(p_batch);
+  select format('array[%s]::text[]',
+    string_agg(case when c.name = any (v_shown) then format('r.cells[%s]', c.position) else 'null' end, ', ' order by c.position))
+  into v_cells
+  from unnest(p_batch.columns) with ordinality as c (name, position);
+
+  if private.has_groups(p_batch.id) then
+    execute format(
+      'update private.import_rows as r set cells = %s from private.chunk_rows($1, $2, $3, $4) as c'
+      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number = c.row_number', v_cells)
+    using p_batch.staged_on, p_batch.id, p_from_row, p_to_row;
+  else
+    execute format(
+      'update private.import_rows as r set cells = %s'
+      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4', v_cells)
+    using p_batch.staged_on, p_batch.id, p_from_row, p_to_row;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."redact_rows"(public.import_batches, integer, integer) from public;
+
+grant execute on function "private"."redact_rows"(public.import_batches, integer, integer) to "postgres";
 
 -- schemas/private/functions/reference_lookup.sql
 
@@ -6991,6 +8374,73 @@ revoke all on function "private"."release_queued_jobs"(uuid) from public;
 
 grant execute on function "private"."release_queued_jobs"(uuid) to "postgres";
 
+-- schemas/private/functions/remove_users.sql
+
+create or replace function private.remove_users (
+  p_org_id uuid,
+  p_ids    uuid[]
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.log_users('deleted', p_ids, p_org_id);
+  delete from public.profiles as p where p.id = any (p_ids);
+  delete from auth.users as u where u.id = any (p_ids);
+end;
+$function$;
+
+revoke all on function "private"."remove_users"(uuid, uuid[]) from public;
+
+grant execute on function "private"."remove_users"(uuid, uuid[]) to "postgres";
+
+-- schemas/private/functions/remove_waiting_secrets.sql
+
+create or replace function private.remove_waiting_secrets()
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+begin
+  select b.* into v_batch
+  from public.import_batches as b
+  where b.dataset in (select f.dataset from public.dataset_fields as f where f.is_secret)
+    and (b.status in ('staged', 'validated', 'failed') or exists (
+      select from public.scheduled_jobs as j where j.batch_id = b.id and j.status = 'paused' and j.job_type <> 'undo'
+    ))
+    and b.staged_at is not null
+    and b.redacted_at is null
+    and coalesce(b.finished_at, b.validated_at, b.staged_at)
+      < now() - make_interval(hours => private.setting('imports.secret_hours', b.org_id)::integer)
+  order by b.staged_at
+  limit 1;
+  if not found then
+    return false;
+  end if;
+
+  -- The job before the batch: in the order in which the workers lock them.
+  perform private.cancel_job(j.id)
+  from public.scheduled_jobs as j
+  where j.batch_id = v_batch.id and j.status = 'paused' and j.job_type <> 'undo';
+
+  perform private.lock_organization(v_batch.org_id);
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  if v_batch.status = 'failed' then
+    perform private.redact_import(v_batch);
+  elsif v_batch.status in ('staged', 'validated') then
+    update public.import_batches as b set status = 'cancelled' where b.id = v_batch.id;
+  end if;
+  return v_batch.status in ('staged', 'validated', 'failed', 'cancelled');
+end;
+$function$;
+
+revoke all on function "private"."remove_waiting_secrets"() from public;
+
+grant execute on function "private"."remove_waiting_secrets"() to "postgres";
+
 -- schemas/private/functions/report_fates.sql
 
 create or replace function private.report_fates (
@@ -7018,7 +8468,7 @@ begin
       when r.sqlstate = 'IR001' then r.constraint_name
       else 'constraint_violation'
     end,
-    case when r.cause is null then r.message else format('fails with its record: row %s', r.cause) end,
+    case when r.cause is null then private.shown_message(p_batch.dataset, r.sqlstate, r.message) else format('fails with its record: row %s', r.cause) end,
     case when r.cause is null then r.sqlstate end,
     case when r.cause is null and r.sqlstate <> 'IR001' then nullif(r.constraint_name, '') end,
     p_origin
@@ -7040,6 +8490,61 @@ $function$;
 revoke all on function "private"."report_fates"(public.import_batches, private.import_plans, private.range_fates, private.issue_origin) from public;
 
 grant execute on function "private"."report_fates"(public.import_batches, private.import_plans, private.range_fates, private.issue_origin) to "postgres";
+
+-- schemas/private/functions/repost_task.sql
+
+create or replace function private.repost_task (
+  p_task_id bigint,
+  p_token   uuid,
+  p_route   text,
+  p_timeout interval default '00:03:00'::interval
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_task public.sync_job_queue := private.hold_call(p_task_id, p_token);
+begin
+  perform private.post_task(v_task, p_route, p_timeout);
+  perform private.await_call(v_task);
+end;
+$function$;
+
+revoke all on function "private"."repost_task"(bigint, uuid, text, interval) from public;
+
+grant execute on function "private"."repost_task"(bigint, uuid, text, interval) to "postgres";
+
+-- schemas/private/functions/require_call.sql
+
+create or replace function private.require_call (
+  p_task    public.sync_job_queue,
+  p_task_id bigint,
+  p_token   uuid
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if p_task.token = p_token and exists (
+    select from public.scheduled_jobs as j where j.id = p_task.job_id and j.error is null -- else it fails, or has
+  ) then
+    return;
+  end if;
+
+  raise exception using
+    errcode = 'PT409',
+    message = 'call of the worker function is over',
+    detail  = format('task %s', p_task_id),
+    hint    = 'Stop: it was answered, took too long, or its job was stopped. What is left of the task is posted anew.';
+end;
+$function$;
+
+revoke all on function "private"."require_call"(public.sync_job_queue, bigint, uuid) from public;
+
+grant execute on function "private"."require_call"(public.sync_job_queue, bigint, uuid) to "postgres";
 
 -- schemas/private/functions/require_colleague.sql
 
@@ -7438,6 +8943,44 @@ revoke all on function "private"."require_running_job"(uuid, text[]) from public
 
 grant execute on function "private"."require_running_job"(uuid, text[]) to "postgres";
 
+-- schemas/private/functions/require_separate_secrets.sql
+
+create or replace function private.require_separate_secrets (
+  p_dataset text,
+  p_mapping jsonb
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_detail text;
+begin
+  select format('column %s of field %s also serves %s', to_json(s.name), s.field, m.key) into v_detail
+  from (
+    select f.name as field, p_mapping #>> array[f.name, 'columns', '0'] as name
+    from public.dataset_fields as f
+    where f.dataset = p_dataset and f.is_secret
+  ) as s
+  join jsonb_each(p_mapping) as m on m.key <> s.field
+  where m.value -> 'columns' ? s.name
+    or jsonb_path_query_array(m.value, '$.transforms[*].classify[*].column') ? s.name
+  limit 1;
+  if found then
+    raise exception using
+      errcode = '22023',
+      message = 'column of a secret field is used twice',
+      detail  = v_detail,
+      hint    = 'What may hold secrets fills one field, and stands in no rule of another.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_separate_secrets"(text, jsonb) from public;
+
+grant execute on function "private"."require_separate_secrets"(text, jsonb) to "postgres";
+
 -- schemas/private/functions/require_set.sql
 
 create or replace function private.require_set (
@@ -7521,6 +9064,31 @@ $function$;
 revoke all on function "private"."require_template_right"(uuid, public.org_role) from public;
 
 grant execute on function "private"."require_template_right"(uuid, public.org_role) to "postgres";
+
+-- schemas/private/functions/require_unredacted.sql
+
+create or replace function private.require_unredacted (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+begin
+  if p_batch.redacted_at is not null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'secrets of the import were removed',
+      detail  = format('import %s: at %s', p_batch.id, p_batch.redacted_at),
+      hint    = 'Send the file again.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_unredacted"(public.import_batches) from public;
+
+grant execute on function "private"."require_unredacted"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/resolve_organization.sql
 
@@ -7661,7 +9229,7 @@ declare
 begin
   select j.* into v_job from public.scheduled_jobs as j where j.id = p_task.job_id for no key update;
   update public.sync_job_queue as q
-  set status = private.waiting_status(v_job), attempts = q.attempts - 1
+  set status = private.waiting_status(v_job), attempts = q.attempts - 1, token = null
   where q.id = p_task.id;
 
   if v_job.error is not null and v_job.finished_at is null then
@@ -7878,6 +9446,8 @@ begin
     cardinality(v_fates.refused) + cardinality(v_fates.absent)
   );
 
+  perform private.redact_rows(v_batch, p_task.from_row, v_range.reached);
+
   -- Out of patience: the rest in two tasks.
   if v_range.reached < p_task.to_row then
     v_middle := ceil((p_task.to_row - v_range.reached) / 2.0);
@@ -8018,15 +9588,9 @@ create or replace function private.run_task (
   set jit to 'off'
   AS $function$
 declare
-  v_task    public.sync_job_queue;
-  v_job     public.scheduled_jobs;
-  v_run     text;
-  v_result  private.task_result;
-  v_code    text;
-  v_message text;
-  v_detail  text;
-  v_hint    text;
-  v_context text;
+  v_task public.sync_job_queue;
+  v_job  public.scheduled_jobs;
+  v_run  text;
 begin
   -- Waits for an administrator's hand at most, never for another worker.
   select q.* into v_task
@@ -8039,33 +9603,7 @@ begin
 
   select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
-
-  begin
-    if v_job.cancel_requested_at is not null then
-      perform private.finish_task(v_task, null);
-    elsif v_job.status = 'running' and v_job.error is null then
-      perform private.assume_claims(v_job.claims);
-      execute format('select r.* from %s($1) as r', v_run) into v_result using v_task;
-      -- Deferred constraints speak here, where they are caught, and not at the commit.
-      set constraints all immediate;
-      perform private.finish_task(v_task, v_result);
-    else
-      perform private.return_task(v_task);
-    end if;
-  exception when query_canceled or others then -- others alone lets a cancellation pass
-    get stacked diagnostics
-      v_code    = returned_sqlstate,
-      v_message = message_text,
-      v_detail  = pg_exception_detail,
-      v_hint    = pg_exception_hint,
-      v_context = pg_exception_context;
-    perform private.fail_task(
-      v_task,
-      jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
-      v_context
-    );
-  end;
-  return v_code is distinct from '57014';
+  return private.do_task(v_task, v_job, v_run || '($1)') is distinct from '57014';
 end;
 $function$;
 
@@ -8122,7 +9660,8 @@ begin
     from unnest(v_range.pieces) as p
     cross join lateral unnest(p.row_numbers, p.verdicts) as u (row_number, verdict)
   ) || array(
-    select row(w.row_number, case r.sqlstate when '42501' then 'denied' when '23503' then 'referenced' else 'refused' end, r.message)::private.reversal_fate
+    select row(w.row_number, case r.sqlstate when '42501' then 'denied' when '23503' then 'referenced' else 'refused' end,
+      private.shown_message(v_batch.dataset, r.sqlstate, r.message))::private.reversal_fate
     from unnest(v_range.refused) as r
     join private.written_records(v_batch.staged_on, v_batch.id, p_task.from_row) as w on w.entry = r.row_number
   );
@@ -8618,6 +10157,33 @@ revoke all on function "private"."shown_changes"(public.import_batches, private.
 
 grant execute on function "private"."shown_changes"(public.import_batches, private.import_plans, jsonb) to "postgres";
 
+-- schemas/private/functions/shown_columns.sql
+
+create or replace function private.shown_columns (
+  p_batch public.import_batches
+)
+  returns text[]
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case when private.has_secrets(p_batch.dataset) then array(
+    select c.name
+    from unnest(p_batch.columns) with ordinality as c (name, position)
+    where (
+      select bool_and(not f.is_secret)
+      from jsonb_each(p_batch.mapping) as m
+      join public.dataset_fields as f on f.dataset = p_batch.dataset and f.name = m.key
+      where m.value -> 'columns' ? c.name
+    )
+    order by c.position
+  ) else p_batch.columns end;
+$function$;
+
+revoke all on function "private"."shown_columns"(public.import_batches) from public;
+
+grant execute on function "private"."shown_columns"(public.import_batches) to "postgres";
+
 -- schemas/private/functions/shown_image.sql
 
 create or replace function private.shown_image (
@@ -8645,6 +10211,25 @@ revoke all on function "private"."shown_image"(jsonb, boolean) from public;
 
 grant execute on function "private"."shown_image"(jsonb, boolean) to "postgres";
 
+-- schemas/private/functions/shown_message.sql
+
+create or replace function private.shown_message (
+  p_dataset  text,
+  p_sqlstate text,
+  p_message  text
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case when p_sqlstate <> 'IR001' and private.has_secrets(p_dataset) then 'the row was refused' else p_message end;
+$function$;
+
+revoke all on function "private"."shown_message"(text, text, text) from public;
+
+grant execute on function "private"."shown_message"(text, text, text) to "postgres";
+
 -- schemas/private/functions/shown_record.sql
 
 create or replace function private.shown_record (
@@ -8665,6 +10250,31 @@ $function$;
 revoke all on function "private"."shown_record"(jsonb) from public;
 
 grant execute on function "private"."shown_record"(jsonb) to "postgres";
+
+-- schemas/private/functions/shown_sample.sql
+
+create or replace function private.shown_sample (
+  p_batch  public.import_batches,
+  p_sample jsonb
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case when private.has_secrets(p_batch.dataset) then (
+    select jsonb_agg((
+      select jsonb_agg(case when c.name = any (s.columns) then r.cells -> (c.position::integer - 1) end order by c.position)
+      from unnest(p_batch.columns) with ordinality as c (name, position)
+    ) order by r.position)
+    from private.shown_columns(p_batch) as s (columns)
+    cross join jsonb_array_elements(p_sample) with ordinality as r (cells, position)
+  ) else p_sample end;
+$function$;
+
+revoke all on function "private"."shown_sample"(public.import_batches, jsonb) from public;
+
+grant execute on function "private"."shown_sample"(public.import_batches, jsonb) to "postgres";
 
 -- schemas/private/functions/sniff_sample.sql
 
@@ -8823,7 +10433,7 @@ declare
   v_fields    jsonb := '{}';
 begin
   select coalesce(jsonb_object_agg(f.name, coalesce(
-    f.rules ->> 'format', case f.type when 'uuid' then 'uuid' else private.type_class(f.type) end)), '{}') into v_kinds
+    case when f.is_secret then 'other' end, f.rules ->> 'format', case f.type when 'uuid' then 'uuid' else private.type_class(f.type) end)), '{}') into v_kinds
   from public.dataset_fields as f
   where f.dataset = p_dataset;
 
@@ -8859,7 +10469,8 @@ begin
     join (
       select s.key::bigint as position, s.value as shares from jsonb_each(v_shares) as s
     ) as c on (c.shares ->> k.kind)::numeric >= 0.9
-    where k.kind in ('email', 'url', 'phone', 'uuid', 'date', 'timestamp')
+    where not private.has_secrets(p_dataset)
+      and k.kind in ('email', 'url', 'phone', 'uuid', 'date', 'timestamp')
       and not v_fields ? k.key
       and c.position <> all (v_positions)
       and p_columns[c.position] is not null
@@ -8880,7 +10491,7 @@ begin
       cross join (select array_position(p_columns, v_fields #>> array[f.name, 'column']) - 1) as v (index)
     ) as v (sampled)
     cross join lateral private.suggest_transforms(f, v.sampled) as t (transforms)
-    where f.dataset = p_dataset and v_fields ? f.name and t.transforms <> '[]'
+    where f.dataset = p_dataset and not f.is_secret and v_fields ? f.name and t.transforms <> '[]'
   ), '{}');
 end;
 $function$;
@@ -8937,7 +10548,7 @@ create or replace function private.take_over_tasks (
   set search_path to ''
   AS $function$
   update public.sync_job_queue as q
-  set job_id = p_job.id, status = private.waiting_status(p_job), priority = p_job.priority, attempts = 0,
+  set job_id = p_job.id, status = private.waiting_status(p_job), priority = p_job.priority, attempts = 0, token = null,
       next_attempt_at = greatest(p_job.run_at, clock_timestamp())
   where q.job_id = p_failed_job_id;
 $function$;
@@ -8982,7 +10593,7 @@ begin
   if p_columns is not null then
     perform private.require_template_columns(p_template, v_mapping, p_columns);
   end if;
-  return private.normalize_mapping(p_template.dataset, p_columns, v_mapping) || v_given;
+  return private.normalize_mapping(p_template.dataset, p_columns, v_mapping || v_given);
 end;
 $function$;
 
@@ -9144,6 +10755,25 @@ begin
   if new.rules ? 'pattern' then
     perform '' ~ (new.rules ->> 'pattern'); -- 2201B when it is no regular expression
   end if;
+
+  if new.is_secret and (
+    new.reference is not null or new.rules ?| '{lower,unique_in_file,same_in_group}' or exists (
+      select from public.datasets as d
+      where d.key = new.dataset
+        and (
+          d.apply_function is null or new.name = any (d.key_fields) or exists (
+            select from pg_attribute as a
+            where a.attrelid in (d.target::regclass, d.lines::regclass) and a.attname = new.column_name
+          )
+        )
+    )
+  ) then
+    raise exception using
+      errcode = '22023',
+      message = 'field cannot be secret',
+      detail  = format('%s.%s', new.dataset, new.name),
+      hint    = 'A secret goes to an apply function alone: it is no key and no column of the records, and is compared with nothing.';
+  end if;
   return new;
 end;
 $function$;
@@ -9302,6 +10932,24 @@ $function$;
 revoke all on function "private"."tg_import_batches__open_session"() from public;
 
 grant execute on function "private"."tg_import_batches__open_session"() to "postgres";
+
+-- schemas/private/functions/tg_import_batches__redact.sql
+
+create or replace function private.tg_import_batches__redact()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.redact_import(new);
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__redact"() from public;
+
+grant execute on function "private"."tg_import_batches__redact"() to "postgres";
 
 -- schemas/private/functions/tg_import_batches__settle_waiting.sql
 
@@ -9510,6 +11158,9 @@ begin
   end if;
 
   perform private.require_rows(v_batch);
+  if new.job_type <> 'undo' then
+    perform private.require_unredacted(v_batch);
+  end if;
 
   if v_failed.id is null
     and (new.job_type = 'commit' or new.params -> 'commit' = 'true')
@@ -9549,7 +11200,8 @@ begin
   end if;
   new.params      := case new.job_type
     when 'validate' then
-      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false))
+      jsonb_build_object('import_id', v_batch.id, 'commit', coalesce(new.params -> 'commit' = 'true', false),
+        'full_preview', coalesce(new.params -> 'full_preview' = 'true', false))
     -- whole: a chunk's records are not cut by its rows; its task takes smaller portions by itself
     when 'undo' then
       jsonb_build_object('import_id', v_batch.id, 'dry_run', coalesce(new.params -> 'dry_run' = 'true', false), 'whole', true,
@@ -10547,6 +12199,7 @@ begin
       detail  = format('import %s is %s', v_batch.id, v_batch.status),
       hint    = 'Mapping and options can be changed while it is staged or validated, and after a validation that failed.';
   end if;
+  perform private.require_unredacted(v_batch);
 
   if p_template_id is not null then
     v_template := private.find_template(p_template_id, v_batch.dataset, v_batch.org_id);
@@ -10558,9 +12211,11 @@ begin
     v_batch.template_id := null;
   end if;
 
+  perform private.drop_issue_values(v_batch);
   update public.import_batches as b
   set status      = 'staged', -- what was validated is no longer what would run
       mapping     = v_batch.mapping,
+      sample      = private.shown_sample(v_batch, b.sample),
       template_id = v_batch.template_id,
       options     = private.normalize_options(v_batch.options || coalesce(p_options, '{}')),
       depends_on  = case when p_depends_on is null then b.depends_on else private.normalize_prerequisites(b.org_id, p_depends_on) end
@@ -10879,10 +12534,12 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 -- schemas/private/tables/job_types.sql
 
 create table "private"."job_types" (
-  "job_type"         text not null,
-  "run_function"     text not null,
-  "advance_function" text not null,
-  "end_function"     text not null,
+  "job_type"          text not null,
+  "run_function"      text not null,
+  "advance_function"  text not null,
+  "end_function"      text not null,
+  "describe_function" text,
+  "complete_function" text,
   constraint "job_types_pkey" primary key (job_type)
 );
 
@@ -11035,6 +12692,42 @@ create type "private"."judged_record" as (
 
 grant usage on type "private"."judged_record" to "postgres";
 
+-- schemas/private/types/named_user.sql
+
+create type "private"."named_user" as (
+  "place"           integer,
+  "said"            private.user_row,
+  "email"           text,
+  "phone"           text,
+  "org_id"          uuid,
+  "person_id"       uuid,
+  "person_org_id"   uuid,
+  "person_role"     public.org_role,
+  "is_active_admin" boolean,
+  "is_system_admin" boolean,
+  "is_taken"        boolean
+);
+
+grant usage on type "private"."named_user" to "postgres";
+
+-- schemas/private/types/new_user.sql
+
+create type "private"."new_user" as (
+  "id"            uuid,
+  "org_id"        uuid,
+  "email"         text,
+  "password"      text,
+  "password_hash" text,
+  "full_name"     text,
+  "role"          public.org_role,
+  "phone"         text,
+  "metadata"      jsonb,
+  "is_confirmed"  boolean,
+  "is_invited"    boolean
+);
+
+grant usage on type "private"."new_user" to "postgres";
+
 -- schemas/private/types/order_row.sql
 
 create type "private"."order_row" as (
@@ -11070,6 +12763,7 @@ create type "private"."planned_field" as (
   "reference"   jsonb,
   "is_key"      boolean,
   "is_required" boolean,
+  "is_secret"   boolean,
   "default_sql" text,
   "not_null"    boolean,
   "source"      text,
@@ -11195,6 +12889,47 @@ create type "private"."task_result" as (
 );
 
 grant usage on type "private"."task_result" to "postgres";
+
+-- schemas/private/types/user_row.sql
+
+create type "private"."user_row" as (
+  "email"         text,
+  "password"      text,
+  "password_hash" text,
+  "full_name"     text,
+  "role"          public.org_role,
+  "phone"         text,
+  "metadata"      jsonb,
+  "organization"  text,
+  "send_invite"   boolean
+);
+
+grant usage on type "private"."user_row" to "postgres";
+
+-- schemas/private/views/users.sql
+
+create view "private"."users" with (security_barrier=true) AS  SELECT p.id,
+    p.org_id,
+    lower(p.email) AS email,
+    p.full_name,
+    p.org_role AS role,
+    u.phone,
+    u.raw_user_meta_data AS metadata,
+    ( SELECT o.slug
+           FROM public.organization o
+          WHERE (o.id = p.org_id)) AS organization,
+    (u.last_sign_in_at IS NOT NULL) AS signed_in
+   FROM (public.profiles p
+     JOIN auth.users u ON ((u.id = p.id)))
+  WHERE ((NOT u.is_sso_user) AND ((p.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids))) OR ( SELECT (private.is_service_caller() OR private.is_system_admin()))));
+
+comment on view "private"."users" is 'The people whom the caller may manage: those of their organization; for system admins and the service, all.';
+
+grant select on table "private"."users" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."users" to "postgres";
+
+grant select on table "private"."users" to "service_role";
 
 -- schemas/public/default_privileges.sql
 
@@ -11354,6 +13089,26 @@ revoke all on function "public"."commit_import"(uuid, text, boolean) from public
 
 grant execute on function "public"."commit_import"(uuid, text, boolean) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/complete_worker_task.sql
+
+create or replace function public.complete_worker_task (
+  task_id bigint,
+  token   uuid,
+  result  jsonb
+)
+  returns boolean
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.complete_call(complete_worker_task.task_id, complete_worker_task.token, complete_worker_task.result);
+$function$;
+
+comment on function "public"."complete_worker_task"(bigint, uuid, jsonb) is 'Reports what the worker function found; the task is done. False: that could not be taken, which counts as a failed attempt (sync_error_log says why). Service key only. Errors: PT409 (the call is over: nothing has changed).';
+
+revoke all on function "public"."complete_worker_task"(bigint, uuid, jsonb) from public;
+
+grant execute on function "public"."complete_worker_task"(bigint, uuid, jsonb) to "postgres", "service_role";
+
 -- schemas/public/functions/correct_import.sql
 
 create or replace function public.correct_import (
@@ -11447,6 +13202,27 @@ revoke all on function "public"."create_organization"(text, text) from public;
 
 grant execute on function "public"."create_organization"(text, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/create_users.sql
+
+create or replace function public.create_users (
+  users           jsonb,
+  org_id          uuid  default null::uuid,
+  mode            text  default 'insert'::text,
+  idempotency_key text  default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.create_users(create_users.users, create_users.org_id, create_users.mode, create_users.idempotency_key);
+$function$;
+
+comment on function "public"."create_users"(jsonb, uuid, text, text) is 'Makes people, in the background: an import of the dataset users whose rows are the 1 to 500 objects given, with any of its fields; email is needed. mode: insert (default), update, upsert. Returns its document (see get_import), with "replayed": true where the idempotency key was used before; list_user_results tells what became of each. Errors: 22023, 42501, PT404, PT409 (key in use), PT413.';
+
+revoke all on function "public"."create_users"(jsonb, uuid, text, text) from public;
+
+grant execute on function "public"."create_users"(jsonb, uuid, text, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/delete_import_template.sql
 
 create or replace function public.delete_import_template (
@@ -11464,6 +13240,74 @@ comment on function "public"."delete_import_template"(uuid) is 'Takes a template
 revoke all on function "public"."delete_import_template"(uuid) from public;
 
 grant execute on function "public"."delete_import_template"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/delete_users.sql
+
+create or replace function public.delete_users (
+  ids             uuid[]  default null::uuid[],
+  emails          text[]  default null::text[],
+  import_id       uuid    default null::uuid,
+  dry_run         boolean default false,
+  org_id          uuid    default null::uuid,
+  idempotency_key text    default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.delete_users(
+    delete_users.ids, delete_users.emails, delete_users.import_id, delete_users.dry_run, delete_users.org_id, delete_users.idempotency_key);
+$function$;
+
+comment on function "public"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) is 'Deletes people of the organization, in the background: those with these ids or addresses, at most 100000, or whom an import made. What they made stays, without an owner. Refused, each with a code: one''s own account, the last admin of the organization, system admins. dry_run: nothing is deleted; the import ends as validated, with a full preview (get_import_preview). Returns the document of the import that does it (see get_import); list_user_results tells what became of each. Errors: 22023, 42501, PT404, PT409 (key in use; rows expired), PT413.';
+
+revoke all on function "public"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) from public;
+
+grant execute on function "public"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/fail_worker_task.sql
+
+create or replace function public.fail_worker_task (
+  task_id             bigint,
+  token               uuid,
+  error               jsonb,
+  retry_after_seconds integer default null::integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_most_seconds constant integer := 86400;
+begin
+  if coalesce(fail_worker_task.error ->> 'code', '') !~ '^[0-9A-Z]{5}$'
+    or coalesce(fail_worker_task.error ->> 'message', '') = '' then
+    raise exception using
+      errcode = '22023',
+      message = 'error must have a code and a message',
+      detail  = format('got %s', fail_worker_task.error),
+      hint    = 'The code is an SQLSTATE; its class decides whether the task is tried again.';
+  end if;
+
+  if fail_worker_task.retry_after_seconds < 0 then
+    raise exception using
+      errcode = '22023',
+      message = 'retry_after_seconds must not be negative',
+      detail  = format('got %s', fail_worker_task.retry_after_seconds);
+  end if;
+
+  perform private.fail_call(
+    fail_worker_task.task_id, fail_worker_task.token, fail_worker_task.error,
+    least(fail_worker_task.retry_after_seconds, c_most_seconds)
+  );
+end;
+$function$;
+
+comment on function "public"."fail_worker_task"(bigint, uuid, jsonb, integer) is 'Reports that an attempt failed: { code, message, details, hint }. The retry policy decides whether there is another, not before retry_after_seconds (a day at most). Service key only. Errors: 22023, PT409 (the call is over: nothing has changed).';
+
+revoke all on function "public"."fail_worker_task"(bigint, uuid, jsonb, integer) from public;
+
+grant execute on function "public"."fail_worker_task"(bigint, uuid, jsonb, integer) to "postgres", "service_role";
 
 -- schemas/public/functions/find_similar_imports.sql
 
@@ -11615,6 +13459,25 @@ comment on function "public"."get_import_template"(uuid) is 'A version of a temp
 revoke all on function "public"."get_import_template"(uuid) from public;
 
 grant execute on function "public"."get_import_template"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/get_worker_task.sql
+
+create or replace function public.get_worker_task (
+  task_id bigint,
+  token   uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.describe_call(get_worker_task.task_id, get_worker_task.token);
+$function$;
+
+comment on function "public"."get_worker_task"(bigint, uuid) is 'What the worker function has to do: { job_id, job_type, org_id, task_type, attempt, args, work }, work as the job type describes it. Service key only. Errors: PT409 (the call is over).';
+
+revoke all on function "public"."get_worker_task"(bigint, uuid) from public;
+
+grant execute on function "public"."get_worker_task"(bigint, uuid) to "postgres", "service_role";
 
 -- schemas/public/functions/list_import_issues.sql
 
@@ -11836,6 +13699,64 @@ comment on function "public"."list_settings"(uuid) is 'Every setting with the va
 revoke all on function "public"."list_settings"(uuid) from public;
 
 grant execute on function "public"."list_settings"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_user_results.sql
+
+create or replace function public.list_user_results (
+  import_id uuid,
+  after_row integer default 0,
+  page_size integer default 100
+)
+  returns SETOF public.user_result
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if (list_user_results.page_size between 1 and 1000) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
+  end if;
+  return query
+  select
+    r.row_number, r.key,
+    case r.status when 'inserted' then 'created' when 'validated' then 'pending' else r.status end,
+    r.record_id, r.issues
+  from private.read_import_rows(list_user_results.import_id, null, list_user_results.after_row, list_user_results.page_size) as r;
+end;
+$function$;
+
+comment on function "public"."list_user_results"(uuid, integer, integer) is 'What became of each person of an import of users, in the order of its rows; the next page begins after the last row_number; page_size at most 1000. Errors: 22023, PT404.';
+
+revoke all on function "public"."list_user_results"(uuid, integer, integer) from public;
+
+grant execute on function "public"."list_user_results"(uuid, integer, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_users.sql
+
+create or replace function public.list_users (
+  org_id    uuid    default null::uuid,
+  after     text    default null::text,
+  page_size integer default 100,
+  search    text    default null::text
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if (list_users.page_size between 1 and 1000) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
+  end if;
+  return private.read_users(list_users.org_id, list_users.after, list_users.page_size, nullif(btrim(list_users.search), ''));
+end;
+$function$;
+
+comment on function "public"."list_users"(uuid, text, integer, text) is 'The people of the organization, for its admins, by their addresses: { users: [{ id, email, full_name, role, phone, metadata, is_active, confirmed, created_at, last_sign_in_at, invitation (pending, sending, sent, failed or null), organization (its slug) }], next_after: what the next page takes as after, or null }. search: a part of address or name. page_size at most 1000. Errors: 22023, 42501, PT404.';
+
+revoke all on function "public"."list_users"(uuid, text, integer, text) from public;
+
+grant execute on function "public"."list_users"(uuid, text, integer, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/open_import_session.sql
 
@@ -12721,6 +14642,7 @@ create table "public"."dataset_fields" (
   "label"       text    not null,
   "type"        text    not null,
   "is_required" boolean not null,
+  "is_secret"   boolean not null default false,
   "aliases"     text[]  not null default '{}'::text[],
   "rules"       jsonb   not null default '{}'::jsonb,
   "reference"   jsonb,
@@ -12735,7 +14657,7 @@ alter table "public"."dataset_fields"
   enable row level security;
 
 create trigger _300_guard_rules
-  before insert or update of rules on public.dataset_fields
+  before insert or update of rules, is_secret, reference on public.dataset_fields
   for each row
   execute function private.tg_dataset_fields__guard_rules();
 
@@ -12751,6 +14673,8 @@ comment on column "public"."dataset_fields"."chunk_rows" is 'Most rows that a ta
 comment on column "public"."dataset_fields"."column_name" is 'The column that it fills.';
 
 comment on column "public"."dataset_fields"."is_required" is 'A new record needs a value: not null without a default, or part of the key.';
+
+comment on column "public"."dataset_fields"."is_secret" is 'Its values are shown nowhere, and stay staged only until they are applied. Taken as they are, from a column of their own.';
 
 comment on column "public"."dataset_fields"."reference" is 'Another record, which files name by its key: { dataset, field }. Looked up within the organization.';
 
@@ -13169,6 +15093,7 @@ create table "public"."import_batches" (
   "staged_at"         timestamp with time zone,
   "validated_at"      timestamp with time zone,
   "finished_at"       timestamp with time zone,
+  "redacted_at"       timestamp with time zone,
   constraint "import_batches_dataset_fkey" foreign key (dataset) references public.datasets(key),
   constraint "import_batches_file_name_check" check ((length(file_name) <= 255)),
   constraint "import_batches_idempotency_key_check" check (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
@@ -13249,6 +15174,12 @@ create trigger _500_open_session
   when ((new.initiated_by IS NOT NULL))
   execute function private.tg_import_batches__open_session();
 
+create trigger _500_redact
+  after update of status on public.import_batches
+  for each row
+  when (((old.status IS DISTINCT FROM new.status) AND (new.status = ANY (ARRAY['cancelled'::public.import_status, 'undone'::public.import_status]))))
+  execute function private.tg_import_batches__redact();
+
 create trigger _700_log_activity
   after update of status on public.import_batches
   for each row
@@ -13295,6 +15226,8 @@ comment on column "public"."import_batches"."issue_counts" is 'After each job: [
 comment on column "public"."import_batches"."mapping" is 'Field name to { columns, transforms, default }.';
 
 comment on column "public"."import_batches"."options" is 'duplicates, on_error, blank.';
+
+comment on column "public"."import_batches"."redacted_at" is 'When the secrets in its rows were removed without being applied: it cannot be tried again.';
 
 comment on column "public"."import_batches"."skipped_count" is 'Rows passed over as duplicates, where options.duplicates says so.';
 
@@ -14712,6 +16645,8 @@ alter table "public"."profiles"
 alter table "public"."profiles"
   add column "org_role" public.org_role not null default 'viewer'::public.org_role;
 
+create index profiles_email_idx on public.profiles using btree (lower(email));
+
 create index profiles_org_id_idx on public.profiles using btree (org_id);
 
 create trigger _100_touch_updated_at
@@ -15210,9 +17145,11 @@ create table "public"."sync_job_queue" (
   "task_type"       text                     not null,
   "from_row"        integer                  not null,
   "to_row"          integer                  not null,
+  "args"            jsonb                    not null default '{}'::jsonb,
   "priority"        smallint                 not null default 0,
   "attempts"        smallint                 not null default 0,
   "next_attempt_at" timestamp with time zone not null default clock_timestamp(),
+  "token"           uuid,
   "claimed_by"      integer,
   "claimed_at"      timestamp with time zone,
   "created_at"      timestamp with time zone not null default clock_timestamp(),
@@ -15243,23 +17180,133 @@ create policy "sync_job_queue_select_admin" on "public"."sync_job_queue"
   to "authenticated"
   using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
 
+comment on column "public"."sync_job_queue"."args" is 'What the task is about, beside its range.';
+
 comment on column "public"."sync_job_queue"."claimed_by" is 'Process id of the backend that took it last.';
 
 comment on column "public"."sync_job_queue"."from_row" is 'The range begins after this row (a bucket''s number, where the task type says so).';
 
+comment on column "public"."sync_job_queue"."next_attempt_at" is 'Not claimed before; while a call of the worker function is on its way, when that counts as lost.';
+
 comment on column "public"."sync_job_queue"."to_row" is 'The range ends with this row.';
+
+comment on column "public"."sync_job_queue"."token" is 'Set while a call of the worker function is on its way, which alone knows it. Never shown to clients.';
 
 comment on table "public"."sync_job_queue" is 'Tasks: the chunks of jobs that one worker takes. Finished ones are deleted, given-up ones stay as failed.';
 
-revoke all on table "public"."sync_job_queue" from "authenticated";
+revoke all ("args") on table "public"."sync_job_queue" from "authenticated";
 
-grant select on table "public"."sync_job_queue" to "authenticated";
+grant select ("args") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("attempts") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("attempts") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("claimed_at") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("claimed_at") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("claimed_by") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("claimed_by") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("created_at") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("created_at") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("from_row") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("from_row") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("id") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("id") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("job_id") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("job_id") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("next_attempt_at") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("next_attempt_at") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("org_id") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("org_id") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("priority") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("priority") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("status") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("status") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("task_type") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("task_type") on table "public"."sync_job_queue" to "authenticated";
+
+revoke all ("to_row") on table "public"."sync_job_queue" from "authenticated";
+
+grant select ("to_row") on table "public"."sync_job_queue" to "authenticated";
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_job_queue" to "postgres";
 
-revoke all on table "public"."sync_job_queue" from "service_role";
+revoke all ("args") on table "public"."sync_job_queue" from "service_role";
 
-grant select on table "public"."sync_job_queue" to "service_role";
+grant select ("args") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("attempts") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("attempts") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("claimed_at") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("claimed_at") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("claimed_by") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("claimed_by") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("created_at") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("created_at") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("from_row") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("from_row") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("id") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("id") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("job_id") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("job_id") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("next_attempt_at") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("next_attempt_at") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("org_id") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("org_id") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("priority") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("priority") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("status") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("status") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("task_type") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("task_type") on table "public"."sync_job_queue" to "service_role";
+
+revoke all ("to_row") on table "public"."sync_job_queue" from "service_role";
+
+grant select ("to_row") on table "public"."sync_job_queue" to "service_role";
 
 -- schemas/public/tables/sync_preview_cache.sql
 
@@ -15674,7 +17721,7 @@ create type "public"."import_row" as (
   "issues"      jsonb
 );
 
-comment on type "public"."import_row" is 'A row of a file and its fate. payload: column to cell, as sent; issues: [{ field, severity, code, message, value }].';
+comment on type "public"."import_row" is 'A row of a file and its fate. payload: column to cell, as sent, secret ones null; issues: [{ field, severity, code, message, value }].';
 
 grant usage on type "public"."import_row" to "postgres";
 
@@ -15817,6 +17864,20 @@ create type "public"."task_status" as enum (
 comment on type "public"."task_status" is 'pending: ready from next_attempt_at on; running; held: its job waits, failed or was stopped; failed: given up (dead letter). Finished tasks are deleted.';
 
 grant usage on type "public"."task_status" to "postgres";
+
+-- schemas/public/types/user_result.sql
+
+create type "public"."user_result" as (
+  "row_number" integer,
+  "email"      text,
+  "status"     text,
+  "user_id"    uuid,
+  "issues"     jsonb
+);
+
+comment on type "public"."user_result" is 'What became of a person: created, updated, unchanged, deleted, skipped, failed, undone or pending; issues: [{ field, severity, code, message, value }].';
+
+grant usage on type "public"."user_result" to "postgres";
 
 -- schemas/public/views/admin_import_sessions_monitor.sql
 

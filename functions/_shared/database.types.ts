@@ -145,6 +145,7 @@ export type Database = {
           column_name: string
           dataset: string
           is_required: boolean
+          is_secret: boolean
           label: string
           name: string
           position: number
@@ -159,6 +160,7 @@ export type Database = {
           column_name: string
           dataset: string
           is_required: boolean
+          is_secret?: boolean
           label: string
           name: string
           position: number
@@ -172,6 +174,7 @@ export type Database = {
           column_name?: string
           dataset?: string
           is_required?: boolean
+          is_secret?: boolean
           label?: string
           name?: string
           position?: number
@@ -383,6 +386,7 @@ export type Database = {
           mode: Database['public']['Enums']['import_mode']
           options: NonNullable<Json>
           org_id: string
+          redacted_at: string | null
           row_count: number | null
           sample: Json | null
           set_id: string | null
@@ -418,6 +422,7 @@ export type Database = {
           mode: Database['public']['Enums']['import_mode']
           options?: NonNullable<Json>
           org_id: string
+          redacted_at?: string | null
           row_count?: number | null
           sample?: Json | null
           set_id?: string | null
@@ -452,6 +457,7 @@ export type Database = {
           mode?: Database['public']['Enums']['import_mode']
           options?: NonNullable<Json>
           org_id?: string
+          redacted_at?: string | null
           row_count?: number | null
           sample?: Json | null
           set_id?: string | null
@@ -1463,6 +1469,7 @@ export type Database = {
       }
       sync_job_queue: {
         Row: {
+          args: NonNullable<Json>
           attempts: number
           claimed_at: string | null
           claimed_by: number | null
@@ -1476,9 +1483,11 @@ export type Database = {
           status: Database['public']['Enums']['task_status']
           task_type: string
           to_row: number
+          token: string | null
         }
         ComputedFields: never
         Insert: {
+          args?: NonNullable<Json>
           attempts?: number
           claimed_at?: string | null
           claimed_by?: number | null
@@ -1492,8 +1501,10 @@ export type Database = {
           status?: Database['public']['Enums']['task_status']
           task_type: string
           to_row: number
+          token?: string | null
         }
         Update: {
+          args?: NonNullable<Json>
           attempts?: number
           claimed_at?: string | null
           claimed_by?: number | null
@@ -1507,6 +1518,7 @@ export type Database = {
           status?: Database['public']['Enums']['task_status']
           task_type?: string
           to_row?: number
+          token?: string | null
         }
         Relationships: [
           {
@@ -1907,6 +1919,7 @@ export type Database = {
       auto_cleanup_preview_cache: { Args: Record<PropertyKey, never>; Returns: number }
       cancel_import: { Args: { import_id: string }; Returns: Json }
       commit_import: { Args: { force?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
+      complete_worker_task: { Args: { result: Json; task_id: number; token: string }; Returns: boolean }
       correct_import: {
         Args: { corrections: Json; idempotency_key?: string; import_id: string }
         Returns: Json
@@ -1930,12 +1943,32 @@ export type Database = {
       }
       create_import_set: { Args: { idempotency_key?: string; name?: string; org_id?: string }; Returns: Json }
       create_organization: { Args: { name: string; slug: string }; Returns: Json }
+      create_users: {
+        Args: { idempotency_key?: string; mode?: string; org_id?: string; users: Json }
+        Returns: Json
+      }
       delete_import_template: { Args: { template_id: string }; Returns: Json }
+      delete_users: {
+        Args: {
+          dry_run?: boolean
+          emails?: string[]
+          idempotency_key?: string
+          ids?: string[]
+          import_id?: string
+          org_id?: string
+        }
+        Returns: Json
+      }
+      fail_worker_task: {
+        Args: { error: Json; retry_after_seconds?: number; task_id: number; token: string }
+        Returns: undefined
+      }
       find_similar_imports: { Args: { import_id: string }; Returns: Json }
       get_import: { Args: { import_id: string }; Returns: Json }
       get_import_preview: { Args: { import_id: string }; Returns: Json }
       get_import_set: { Args: { set_id: string }; Returns: Json }
       get_import_template: { Args: { template_id: string }; Returns: Json }
+      get_worker_task: { Args: { task_id: number; token: string }; Returns: Json }
       list_import_issues: {
         Args: { after_id?: number; code?: string; import_id: string; page_size?: number; severity?: string }
         Returns: Database['public']['CompositeTypes']['import_issue'][]
@@ -1973,6 +2006,20 @@ export type Database = {
           set_by: string
           value: Json
         }[]
+      }
+      list_user_results: {
+        Args: { after_row?: number; import_id: string; page_size?: number }
+        Returns: Database['public']['CompositeTypes']['user_result'][]
+        SetofOptions: {
+          from: '*'
+          to: 'user_result'
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      list_users: {
+        Args: { after?: string; org_id?: string; page_size?: number; search?: string }
+        Returns: Json
       }
       open_import_session: { Args: { session_id: string }; Returns: Json }
       pause_import: { Args: { import_id: string }; Returns: Json }
@@ -2072,6 +2119,13 @@ export type Database = {
         key: string | null
         record_id: string | null
         payload: Json | null
+        issues: Json | null
+      }
+      user_result: {
+        row_number: number | null
+        email: string | null
+        status: string | null
+        user_id: string | null
         issues: Json | null
       }
     }
