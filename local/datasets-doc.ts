@@ -5,6 +5,7 @@ import { repositoryRoot } from './binaries.ts'
 import type { Stack } from './stack.ts'
 
 type Rules = {
+  lower?: boolean
   format?: string
   pattern?: string
   one_of?: string[]
@@ -18,6 +19,7 @@ type Field = {
   name: string
   type: string
   is_required: boolean
+  is_secret: boolean
   aliases: string[]
   rules: Rules
   reference: { dataset: string; field: string } | null
@@ -32,6 +34,7 @@ type Dataset = {
   key_fields: string[]
   group_field: string | null
   lines: string | null
+  required_role: string
   allowed_modes: string[]
   fields: Field[]
 }
@@ -42,14 +45,14 @@ export async function generateDatasetsDoc(stack: Stack): Promise<string> {
   try {
     const registered = await sql<Dataset[]>`
       select d.key, d.label, obj_description(d.target::regclass, 'pg_class') as description, d.key_fields,
-        d.group_field, d.lines, d.allowed_modes::text[], f.fields
+        d.group_field, d.lines, d.required_role, d.allowed_modes::text[], f.fields
       from public.datasets as d
       cross join lateral (
         select jsonb_agg(jsonb_build_object(
-          'name', f.name, 'type', f.type, 'is_required', f.is_required, 'aliases', f.aliases, 'rules', f.rules,
+          'name', f.name, 'type', f.type, 'is_required', f.is_required, 'is_secret', f.is_secret, 'aliases', f.aliases, 'rules', f.rules,
           'reference', f.reference, 'default_value', pg_get_expr(e.adbin, e.adrelid),
           'is_record', a.attrelid = d.target::regclass,
-          'description', col_description(a.attrelid, a.attnum)
+          'description', coalesce(col_description(a.attrelid, a.attnum), col_description(w.attrelid, w.attnum))
         ) order by f.position) as fields
         from public.dataset_fields as f
         left join lateral (
@@ -58,6 +61,7 @@ export async function generateDatasetsDoc(stack: Stack): Promise<string> {
           order by a.attrelid = d.target::regclass desc
           limit 1
         ) as a on true
+        left join pg_attribute as w on w.attrelid = private.apply_row_type(d.apply_function) and w.attname = f.column_name
         left join pg_attrdef as e on e.adrelid = a.attrelid and e.adnum = a.attnum
         where f.dataset = d.key
       ) as f
@@ -74,14 +78,14 @@ function head(): string {
 }
 
 function datasetSection(dataset: Dataset): string {
-  const { key, label, description, key_fields, group_field, allowed_modes, fields } = dataset
+  const { key, label, description, key_fields, group_field, required_role, allowed_modes, fields } = dataset
   const sample = `examples/${key}.csv`
   const rows = fields.map((field) => `| ${fieldCells(field, group_field !== null).join(' | ')} |`)
   return `## ${label}
 
 \`${key}\`: ${description} Key: ${key_fields.map(code).join(' and ')}.${
     group_field ? ` Rows with the same ${code(group_field)} are one record.` : ''
-  } Modes: ${allowed_modes.join(', ')}.${existsSync(join(repositoryRoot, sample)) ? ` Sample: [${sample}](../${sample}).` : ''}
+  } Modes: ${allowed_modes.join(', ')}.${required_role === 'admin' ? ' For admins.' : ''}${existsSync(join(repositoryRoot, sample)) ? ` Sample: [${sample}](../${sample}).` : ''}
 
 | field | type | required | rules | other names |
 |---|---|---|---|---|
@@ -90,12 +94,24 @@ ${rows.join('\n')}
 }
 
 function fieldCells(field: Field, isGrouped: boolean): string[] {
-  const { name, type, is_required, aliases, rules, reference, default_value, is_record, description } = field
+  const {
+    name,
+    type,
+    is_required,
+    is_secret,
+    aliases,
+    rules,
+    reference,
+    default_value,
+    is_record,
+    description,
+  } = field
   const notes = [
     reference
       ? `the ${code(reference.field)} of one of the [${reference.dataset}](#${anchor(reference.dataset)})`
       : '',
     isGrouped && is_record ? 'of the record' : '',
+    is_secret ? '[secret](imports.md#secrets)' : '',
     ...ruleWords(rules),
     default_value ? `else ${code(default_value.replace(/::[a-z ]+$/, ''))}` : '',
   ].filter(Boolean)
@@ -111,6 +127,7 @@ function ruleWords(rules: Rules): string[] {
     uuid: 'a uuid',
   }
   return [
+    rules.lower ? 'in lower case, whatever was sent' : '',
     rules.format ? (formats[rules.format] ?? rules.format) : '',
     rules.pattern ? code(rules.pattern) : '',
     rules.one_of ? `one of ${rules.one_of.map(code).join(', ')}` : '',
