@@ -286,7 +286,7 @@ select private.register_dataset('users', 'private.users', '{email}', entity_type
   apply_function => 'private.apply_users', check_function => 'private.check_users', required_role => 'admin');
 
 update public.dataset_fields as f
-set aliases = a.aliases, rules = f.rules || a.rules, chunk_rows = a.chunk_rows
+set aliases = a.aliases, rules = f.rules || a.rules, chunk_rows = a.chunk_rows, is_secret = f.name in ('password', 'password_hash')
 from (values
   ('email', '{e-mail, mail, email_address, e-mail-adresse, mail_address, user_email, benutzer}'::text[], '{"lower": true}'::jsonb, 2000),
   ('password', '{pass, passwort, kennwort, initial_password}', '{}', 200),

@@ -1,6 +1,6 @@
 -- The dataset users: a file of people with mistakes in it, judged, applied, done again, undone.
 begin;
-select plan(33);
+select plan(35);
 select tests.set_up_actors();
 insert into private.settings (key, org_id, value) values ('users.may_confirm', tests.org_id('acme'), 'true');
 
@@ -64,14 +64,20 @@ select is((select count(*) from public.list_user_results(tests.kept('i')) as r j
 select is((select count(*) from public.sync_activity_log as l where l.sync_id = tests.kept('i')::text and l.details ? 'email'), 3::bigint,
   'the log names the import of each');
 
--- Not stored anywhere --------------------------------------------------------------------------------
+-- Nowhere is a password -----------------------------------------------------------------------------
 
+select is_empty($$ select 1 from public.list_import_rows(tests.kept('i'), page_size => 1000) as r where r::text ~ 'correct horse|tiny' $$, 'rows are shown without passwords');
+select is_empty($$ select 1 where public.get_import(tests.kept('i'))::text ~ 'correct horse|tiny' $$, 'so is the import');
 select tests.act_as_role('postgres');
-select is_empty($$ select 1 from private.import_plans as p where p.batch_id = tests.kept('i') and p::text ~ 'correct horse'
-  union all select 1 from public.sync_activity_log as l where l::text ~ 'correct horse'
-  union all select 1 from private.import_issues as s where s.batch_id = tests.kept('i') and s::text ~ 'correct horse|tiny'
-  union all select 1 from private.import_outcomes as o where o.batch_id = tests.kept('i') and o::text ~ 'correct horse|[$]2a' $$,
-  'plans, log, issues and outcomes are without passwords and hashes');
+select is_empty($$ select 1 from private.import_plans as p where p.batch_id = tests.kept('i') and p::text ~ 'correct horse|tiny'
+  union all select 2 from public.sync_activity_log as l where l::text ~ 'correct horse|tiny'
+  union all select 3 from private.import_issues as s where s.batch_id = tests.kept('i') and s::text ~ 'correct horse|tiny'
+  union all select 4 from private.import_outcomes as o where o.batch_id = tests.kept('i') and o::text ~ 'correct horse|tiny|[$]2a'
+  union all select 5 from public.sync_error_log as e where e::text ~ 'correct horse|tiny'
+  union all select 6 from public.sync_preview_cache as c where c::text ~ 'correct horse|tiny'
+  union all select 7 from public.import_batches as b where b.id = tests.kept('i') and b::text ~ 'correct horse|tiny'
+  union all select 8 from private.import_rows as r where r.batch_id = tests.kept('i') and r::text ~ 'correct horse|tiny' $$,
+  'plans, logs, issues, outcomes, previews and what was staged are without passwords and hashes');
 
 -- Again, and back ------------------------------------------------------------------------------------
 
