@@ -158,7 +158,7 @@ $$;
 -- the row, tries the others without it, and makes this its issue. The message is constant, p_detail goes to logs alone.
 create function private.refuse_row(p_code text, p_field text, p_message text, p_detail text default null)
 returns void
-language plpgsql immutable
+language plpgsql volatile
 security invoker
 set search_path = ''
 as $$

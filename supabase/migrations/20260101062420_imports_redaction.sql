@@ -2,7 +2,7 @@
 -- Needs: imports_secrets, imports_chunks.
 -- Exposes: nothing to clients.
 
--- Takes what is not shown from the staged rows of a chunk.
+-- Takes what is not shown from the staged rows of a chunk, where it is still there.
 create function private.redact_rows(p_batch public.import_batches, p_from_row integer, p_to_row integer)
 returns void
 language plpgsql volatile
@@ -25,13 +25,13 @@ begin
 
   if private.has_groups(p_batch.id) then
     execute format(
-      'update private.import_rows as r set cells = %s from private.chunk_rows($1, $2, $3, $4) as c'
-      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number = c.row_number', v_cells)
+      'update private.import_rows as r set cells = %1$s from private.chunk_rows($1, $2, $3, $4) as c'
+      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number = c.row_number and r.cells is distinct from %1$s', v_cells)
     using p_batch.staged_on, p_batch.id, p_from_row, p_to_row;
   else
     execute format(
-      'update private.import_rows as r set cells = %s'
-      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4', v_cells)
+      'update private.import_rows as r set cells = %1$s'
+      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4 and r.cells is distinct from %1$s', v_cells)
     using p_batch.staged_on, p_batch.id, p_from_row, p_to_row;
   end if;
 end;
@@ -52,15 +52,20 @@ begin
 end;
 $$;
 
--- Definer: staged rows are closed.
+-- At once, unless a request has no time for so many rows: then maintenance does it within the minute. Definer: staged
+-- rows are closed.
 create function private.tg_import_batches__redact()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  c_most constant integer := 100000; -- rows
 begin
-  perform private.redact_import(new);
+  if new.row_count <= c_most then
+    perform private.redact_import(new);
+  end if;
   return null;
 end;
 $$;
@@ -71,8 +76,8 @@ create trigger _500_redact
   execute function private.tg_import_batches__redact();
 
 -- Removes the secrets of one import that waited too long, also for somebody to resume it: cancelled where it still could be
--- applied; what failed stays as it is, but cannot be tried again. False: there is none, or its last task is in flight.
--- For maintenance.
+-- applied; what failed stays as it is, but cannot be tried again. And of one that was cancelled or undone and is too large
+-- to be dealt with there. False: there is none, or its last task is in flight. For maintenance.
 create function private.remove_waiting_secrets()
 returns boolean
 language plpgsql volatile
@@ -85,13 +90,15 @@ begin
   select b.* into v_batch
   from public.import_batches as b
   where b.dataset in (select f.dataset from public.dataset_fields as f where f.is_secret)
-    and (b.status in ('staged', 'validated', 'failed') or exists (
-      select from public.scheduled_jobs as j where j.batch_id = b.id and j.status = 'paused' and j.job_type <> 'undo'
-    ))
     and b.staged_at is not null
     and b.redacted_at is null
-    and coalesce(b.finished_at, b.validated_at, b.staged_at)
-      < now() - make_interval(hours => private.setting('imports.secret_hours', b.org_id)::integer)
+    and (b.status in ('cancelled', 'undone') or (
+      coalesce(b.finished_at, b.validated_at, b.staged_at)
+        < now() - make_interval(hours => private.setting('imports.secret_hours', b.org_id)::integer)
+      and (b.status in ('staged', 'validated', 'failed') or exists (
+        select from public.scheduled_jobs as j where j.batch_id = b.id and j.status = 'paused' and j.job_type <> 'undo'
+      ))
+    ))
   order by b.staged_at
   limit 1;
   if not found then
@@ -105,12 +112,15 @@ begin
 
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
-  if v_batch.status = 'failed' then
-    perform private.redact_import(v_batch);
-  elsif v_batch.status in ('staged', 'validated') then
-    update public.import_batches as b set status = 'cancelled' where b.id = v_batch.id;
-  end if;
-  return v_batch.status in ('staged', 'validated', 'failed', 'cancelled');
+  case
+    when v_batch.status in ('staged', 'validated') then
+      update public.import_batches as b set status = 'cancelled' where b.id = v_batch.id;
+    when v_batch.status in ('failed', 'cancelled', 'undone') then
+      perform private.redact_import(v_batch);
+    else
+      return false;
+  end case;
+  return true;
 end;
 $$;
 

@@ -78,7 +78,7 @@ revoke all on all functions in schema private from public;
 select private.set_worker_count(2);
 select cron.schedule('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()');
 select cron.schedule('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()');
-select cron.schedule('imports.remove_secrets', '*/5 * * * *', $cron$
+select cron.schedule('imports.remove_secrets', '* * * * *', $cron$
 do $body$
 begin
   while private.remove_waiting_secrets() loop

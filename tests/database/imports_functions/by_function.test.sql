@@ -1,6 +1,6 @@
 -- Datasets that a function writes, one record a row: behind a view that shows each caller what they may manage.
 begin;
-select plan(64);
+select plan(67);
 select tests.set_up_actors();
 
 create type public.grade as enum ('low', 'high');
@@ -195,6 +195,17 @@ select is((select count(*) from public.sync_preview_cache), 0::bigint, 'who is n
 select throws_ok($$ select public.commit_import(tests.kept('i')) $$, 'PT404', 'import not found', 'and has no import there');
 select tests.act_as_role('postgres');
 select tests.join_organization('ann', 'acme', 'admin');
+
+select tests.act_as('max');
+select tests.keep('set', (public.create_import_set() ->> 'id')::uuid);
+select tests.act_as('ann');
+select tests.keep('member', (public.create_import('members', set_id => tests.kept('set')) ->> 'id')::uuid);
+select is(jsonb_array_length(public.get_import_set(tests.kept('set')) -> 'imports'), 1, 'in a set an admin sees it');
+select throws_ok(format('select public.transfer_import_session(%L, %L)',
+    (select s.id from public.import_sessions as s where s.batch_id = tests.kept('i')), tests.user_id('max')),
+  '22023', 'person is not of the organization', 'nobody gets it who would not see it');
+select tests.act_as('max');
+select is(jsonb_array_length(public.get_import_set(tests.kept('set')) -> 'imports'), 0, 'and the member whose set it is does not');
 
 -- Applying -------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- Secret fields: taken as they are, shown nowhere, and gone when the import is.
 begin;
-select plan(69);
+select plan(72);
 select tests.set_up_actors();
 
 create table private.doors (
@@ -316,6 +316,18 @@ select is(private.remove_waiting_secrets(), true, 'who pauses an import does not
 select tests.act_as('max');
 select is(public.get_import(tests.kept('safes')) ->> 'status', 'cancelled', 'it is cancelled on its way');
 select is(pg_temp.staged(tests.kept('safes')), '----', 'and none is left');
+
+-- Too large for a request.
+select tests.keep('large', tests.stage_import('doors', '{code,pin}', '[["L1", "s3cret"]]'));
+select tests.act_as_role('postgres');
+update public.import_batches as b set row_count = 100001 where b.id = tests.kept('large');
+select tests.act_as('max');
+select public.cancel_import(tests.kept('large'));
+select is(pg_temp.staged(tests.kept('large')), 'x', 'a large import is cancelled at once');
+select tests.act_as_role('postgres');
+select is(array(select private.remove_waiting_secrets() from generate_series(1, 2)), '{t,f}', 'maintenance finds it');
+select tests.act_as('max');
+select is(pg_temp.staged(tests.kept('large')), '-', 'and removes its secrets');
 
 -- Templates ------------------------------------------------------------------------------------------
 
