@@ -125,7 +125,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     // Deno would wait for connections to end; what a function has open, the database rolls back.
     stops.unshift(async () => (await functions.catch(() => undefined))?.stop('SIGKILL', 1_000))
 
-    const lite = await createLite(database.adminUrl, keys, join(dataDir, 'storage'))
+    const lite = await createLite(database.adminUrl, keys, dataDir, url)
     stops.unshift(() => lite.close())
     // Also when the listener is back after a restart of the server: who knows what it missed.
     const reload = () => void lite.reload().catch((cause) => log(`gateway: ${cause}`))
@@ -219,7 +219,7 @@ async function externalDatabase(adminUrl: string, dataDir: string, port: number)
 
 /** What belongs to a database and is kept beside it. */
 function removeState(dataDir: string): void {
-  for (const name of ['storage', 'migrations.json'])
+  for (const name of ['storage', 'mails', 'migrations.json'])
     rmSync(join(dataDir, name), { recursive: true, force: true })
 }
 

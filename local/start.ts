@@ -58,6 +58,7 @@ Sluice runs at ${stack.url} (ready in ${seconds(began)}).
   Secret key        ${stack.secretKey}
   As variables      ${environmentFile}
   Data and logs     ${dataDir}
+  Mails             ${join(dataDir, 'mails')}
 
 Sign up, and keep the token:
 

@@ -1,10 +1,13 @@
 import './hush.ts'
+import { join } from 'node:path'
 import { App, type Connection, setExperimental } from '@supabase/lite'
 import { createPostgresConnection } from '@supabase/lite/postgres'
 import type { Options, PostgresType } from 'postgres'
 import { connections } from './connections.ts'
 import { answerAsPostgrest, noteErrors } from './errors.ts'
+import { invite, verifyInvitation } from './invitations.ts'
 import type { LiteConnection } from './lite-connection.ts'
+import { type Mailbox, mailFolder } from './mails.ts'
 import { alwaysTakeRole, readRoleLimits, setSessionAsPostgrest } from './sessions.ts'
 import { answerInPart, renameSignedUrl, unwrapUpload } from './storage-requests.ts'
 import { storedFiles } from './stored-files.ts'
@@ -25,9 +28,14 @@ export type Lite = {
 }
 
 /** The library as it comes: what the corrections are made to, and are compared with. */
-export function uncorrected(databaseUrl: string, keys: Keys, filesFolder: string, types = {}) {
+export function uncorrected(
+  databaseUrl: string,
+  keys: Keys,
+  filesFolder: string,
+  { types = {}, ...mails }: { types?: object; url?: string; mailbox?: Mailbox } = {},
+) {
   setExperimental('storage', true) // The environment variable is read when the module loads: too early.
-  const connection = connect(databaseUrl, { max: 10, types })
+  const connection = connect(databaseUrl, { max: 10, types: types as typeof valueTypes })
   const app = new App({
     connection: connection as unknown as Connection,
     auth: {
@@ -35,7 +43,9 @@ export function uncorrected(databaseUrl: string, keys: Keys, filesFolder: string
       jwt_secret: keys.jwtSecret,
       publishable_key: keys.publishableKey,
       secret_key: keys.secretKey,
+      ...(mails.url && { site_url: mails.url }), // Links in mails begin with it.
     },
+    ...(mails.mailbox && { options: { drivers: { email: mails.mailbox } } }),
     api: { schemas: ['public'] },
     storage: { enabled: true },
     db: { migrations: { enabled: false } }, // The Supabase CLI keeps the history.
@@ -45,8 +55,16 @@ export function uncorrected(databaseUrl: string, keys: Keys, filesFolder: string
 }
 
 /** The library with its corrections: as much of PostgREST, GoTrue and Storage as the local stack needs. */
-export async function createLite(databaseUrl: string, keys: Keys, filesFolder: string): Promise<Lite> {
-  const { app, connection } = uncorrected(databaseUrl, keys, filesFolder, valueTypes)
+export async function createLite(
+  databaseUrl: string,
+  keys: Keys,
+  dataDir: string,
+  url: string,
+): Promise<Lite> {
+  const mailbox = mailFolder(join(dataDir, 'mails'))
+  const options = { types: valueTypes, url, mailbox }
+  const { app, connection } = uncorrected(databaseUrl, keys, join(dataDir, 'storage'), options)
+  const inviting = { database: connection.driver, secretKey: keys.secretKey, mailbox }
   const pool = connections(
     10,
     (onclose) => connect(databaseUrl, { max: 1, types: valueTypes, onclose }).driver,
@@ -66,12 +84,17 @@ export async function createLite(databaseUrl: string, keys: Keys, filesFolder: s
       limits = await readRoleLimits(connection)
     },
     async fetch(original, context) {
+      const respond = async (request: Request) => {
+        const path = new URL(request.url).pathname
+        const response = await answerAsPostgrest(path, () =>
+          answerInPart(request, () => app.fetch(request, context)),
+        )
+        return signAsHosted(request, await renameSignedUrl(request, response), keys.jwtSecret)
+      }
       const request = await unwrapUpload(original)
       const path = new URL(request.url).pathname
-      const response = await answerAsPostgrest(path, () =>
-        answerInPart(request, () => app.fetch(request, context)),
-      )
-      return signAsHosted(request, await renameSignedUrl(request, response), keys.jwtSecret)
+      if (path === '/auth/v1/invite' && request.method === 'POST') return invite(request, inviting)
+      return path === '/auth/v1/verify' ? verifyInvitation(request, respond) : respond(request)
     },
     async close() {
       await pool.close()

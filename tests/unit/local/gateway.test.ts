@@ -7,6 +7,7 @@ import { uncorrected } from '../../../local/gateway/library.ts'
 import type { Stack } from '../../../local/stack.ts'
 import { startTemporaryStack } from '../../../local/temporary-stack.ts'
 import { eventually } from '../../support/eventually.ts'
+import { linkIn, mailsTo } from '../../support/mails.ts'
 import { project, withSql } from './fixture.ts'
 
 // One test for each correction of the gateway library. It fails when the correction no longer works, and also when
@@ -256,6 +257,39 @@ describe('the corrections', () => {
       },
       { kid: 'local', aal: 'aal1', provider: 'email', isAnonymous: false },
     )
+  })
+
+  it('invites, and verifies who is invited', async () => {
+    const email = `${crypto.randomUUID()}@example.com`
+    const invite = (ask: Ask, headers: Record<string, string>, address = email) =>
+      ask('/auth/v1/invite', { method: 'POST', headers, body: JSON.stringify({ email: address }) })
+    const secret = { apikey: keys.secretKey }
+    await expectCorrected(async (ask) => (await invite(ask, secret)).status, 200)
+    expect((await invite(corrected, secret)).status, 'again, while it is not confirmed').toBe(200)
+    expect((await invite(corrected, { apikey: keys.publishableKey })).status).toBe(403)
+    expect((await invite(corrected, {})).status).toBe(401)
+    expect((await invite(corrected, secret, 'nobody')).status).toBe(400)
+
+    const mails = mailsTo(stack, email)
+    const [outdated, link] = mails.map(linkIn) as [string, string]
+    const follow = async (href: string) =>
+      (await fetch(href, { redirect: 'manual' })).headers.get('location') ?? ''
+    expect(await follow(outdated)).toMatch(/#error=access_denied&error_code=otp_expired&/)
+    const location = await follow(link.replace(/redirect_to=.*/, 'redirect_to=https%3A%2F%2Fevil.example'))
+    expect(location.startsWith(`${stack.url}#access_token=`)).toBe(true)
+    const token = new URLSearchParams(location.split('#')[1]).get('access_token') ?? ''
+    expect(decodeProtectedHeader(token).kid).toBe('local')
+    const refused = await invite(corrected, secret)
+    expect([refused.status, await refused.json()]).toMatchObject([422, { error_code: 'email_exists' }])
+  })
+
+  it('puts mails into a folder', async () => {
+    const email = `${crypto.randomUUID()}@example.com`
+    await signUp(corrected, email)
+    const headers = { apikey: keys.publishableKey, 'content-type': 'application/json' }
+    await corrected('/auth/v1/recover', { method: 'POST', headers, body: JSON.stringify({ email }) })
+    const [mail] = mailsTo(stack, email)
+    expect(linkIn(mail)).toMatch(`${stack.url}/auth/v1/verify?token=`)
   })
 
   it('sees what is created after the start', async () => {
