@@ -1,4 +1,5 @@
 import { workerOf } from './app.ts'
+import { sendInvitations } from './invitations.ts'
 
 /** The edge function `worker`: what the database has done for it, since it needs HTTP. */
-export default workerOf({})
+export default workerOf({ invitations: sendInvitations })

@@ -88,5 +88,6 @@ end
 $body$ $cron$);
 select cron.schedule('imports.expire_sessions', '17 * * * *', 'select private.expire_sessions()');
 select cron.schedule('imports.purge_previews', '*/5 * * * *', 'select public.auto_cleanup_preview_cache()');
+select cron.schedule('users.invite', '10 seconds', 'select private.post_invitations()');
 select cron.schedule('maintenance.create_partitions', '7 * * * *', 'select private.create_all_partitions()');
 select cron.schedule('maintenance.purge_expired', '37 * * * *', 'select private.purge_expired()');
