@@ -21,17 +21,19 @@ select
   lower(p.email) as email,
   p.full_name,
   p.org_role as role,
-  u.phone::text as phone,
+  u.phone,
   u.raw_user_meta_data as metadata,
   (select o.slug from public.organization as o where o.id = p.org_id) as organization,
   u.last_sign_in_at is not null as signed_in
 from public.profiles as p
-join auth.users as u on u.id = p.id
-where not u.is_sso_user
-  and (
-    p.org_id = any (array(select private.org_ids('admin')))
-    or (select private.is_service_caller() or private.is_system_admin())
-  );
+cross join lateral ( -- fenced: statistics from when there were few would have accounts lead, all of them
+  select a.phone::text as phone, a.raw_user_meta_data, a.last_sign_in_at
+  from auth.users as a
+  where a.id = p.id and not a.is_sso_user
+  offset 0
+) as u
+where p.org_id = any (array(select private.org_ids('admin')))
+  or (select private.is_service_caller() or private.is_system_admin());
 comment on view private.users is 'The people whom the caller may manage: those of their organization; for system admins and the service, all.';
 
 -- What an import says of a person.
@@ -51,8 +53,8 @@ create type private.user_row as (
 create type private.named_user as (
   place           integer,
   said            private.user_row,
-  email           text,
-  phone           text,
+  address         text, -- the e-mail address and the phone number, as the auth service keeps them
+  digits          text,
   org_id          uuid, -- which the row names; null where there is not exactly one
   person_id       uuid,
   person_org_id   uuid,
@@ -171,8 +173,8 @@ $$;
 
 -- Judging -------------------------------------------------------------------------------------------
 
--- The persons and organizations that rows name. Rows lead the joins: the statistics may not know yet how many people
--- there are.
+-- The persons and organizations that rows name. Rows lead the joins, behind fences: the statistics may not know yet how
+-- many people there are.
 create function private.name_users(p_org_id uuid, p_rows private.user_row[])
 returns setof private.named_user
 language sql stable
@@ -209,9 +211,8 @@ as $$
   left join organizations as o on o.name = btrim(r.organization)
   left join lateral (
     select f.*
-    from public.profiles as f
-    join auth.users as u on u.id = f.id and not u.is_sso_user
-    where lower(f.email) = lower(r.email)
+    from (select a.* from public.profiles as a where lower(a.email) = lower(r.email) offset 0) as f
+    where exists (select from auth.users as u where u.id = f.id and not u.is_sso_user offset 0)
     limit 1
   ) as p on true;
 $$;
@@ -234,9 +235,11 @@ begin
   with named as (
     select
       u.*,
-      private.email_fault(u.email) as email_fault,
+      (u.said).*,
+      private.email_fault(u.address) as email_fault,
       private.password_fault((u.said).password, c_min_length, c_kinds) as password_fault,
       coalesce(u.person_org_id = u.org_id, false) as is_theirs,
+      p_mode = 'insert' or p_mode = 'upsert' and u.person_org_id is distinct from u.org_id as is_new,
       -- no admin any more
       u.is_active_admin and (c_is_manager or u.person_org_id = p_org_id) and case p_mode
         when 'delete' then not u.is_system_admin and u.person_id is distinct from auth.uid()
@@ -259,41 +262,41 @@ begin
   select distinct on (u.place, j.field) u.place, j.field, j.code, j.message, j.value
   from counted as u
   cross join lateral (values
-    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, (u.said).email, u.email_fault is not null),
-    (2, 'email', 'already_exists', 'this address has an account', u.email,
-      u.is_taken and (p_mode = 'insert' or p_mode = 'upsert' and not u.is_theirs)),
-    (3, 'email', 'not_found', 'no record has this key', u.email,
+    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, u.email,
+      u.is_new and u.email_fault is not null),
+    (2, 'email', 'already_exists', 'this address has an account', u.address,
+      u.is_new and u.is_taken),
+    (3, 'email', 'not_found', 'no record has this key', u.address,
       p_mode = 'update' and not u.is_theirs
         or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)),
-    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.email,
+    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.address,
       p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager),
-    (5, 'email', 'own_account', 'one''s own account is not deleted', u.email, p_mode = 'delete' and u.person_id = auth.uid()),
-    (6, 'email', 'system_admin', 'system admins are not deleted', u.email, p_mode = 'delete' and u.is_system_admin),
-    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.email, p_mode = 'delete' and u.is_last_admin),
-    (8, 'role', 'last_admin', 'the last admin of an organization stays one', (u.said).role::text, p_mode <> 'delete' and u.is_last_admin),
-    (9, 'role', 'permission_denied', 'a role above one''s own is not given', (u.said).role::text,
-      p_mode <> 'delete' and not c_is_manager and (u.said).role > c_role),
-    (10, 'organization', 'permission_denied', 'only system admins name another organization', (u.said).organization,
+    (5, 'email', 'own_account', 'one''s own account is not deleted', u.address, p_mode = 'delete' and u.person_id = auth.uid()),
+    (6, 'email', 'system_admin', 'system admins are not deleted', u.address, p_mode = 'delete' and u.is_system_admin),
+    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.address, p_mode = 'delete' and u.is_last_admin),
+    (8, 'role', 'last_admin', 'the last admin of an organization stays one', u.role::text, p_mode <> 'delete' and u.is_last_admin),
+    (9, 'role', 'permission_denied', 'a role above one''s own is not given', u.role::text,
+      p_mode <> 'delete' and not c_is_manager and u.role > c_role),
+    (10, 'organization', 'permission_denied', 'only system admins name another organization', u.organization,
       p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id),
-    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', (u.said).organization,
+    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', u.organization,
       p_mode <> 'delete' and u.org_id is null),
     (12, 'password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and (u.said).password is not null and not c_may_confirm),
+      p_mode <> 'delete' and u.password is not null and not c_may_confirm),
     (13, 'password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and (u.said).password_hash is not null and not c_may_confirm),
+      p_mode <> 'delete' and u.password_hash is not null and not c_may_confirm),
     (14, 'password_hash', 'invalid_format', 'password and hash exclude each other', null,
-      p_mode <> 'delete' and (u.said).password is not null and (u.said).password_hash is not null),
-    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length((u.said).password) > 72),
+      p_mode <> 'delete' and u.password is not null and u.password_hash is not null),
+    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length(u.password) > 72),
     (16, 'password', 'invalid_format', u.password_fault, null, p_mode <> 'delete' and u.password_fault is not null),
     (17, 'password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null,
-      p_mode <> 'delete' and (u.said).password_hash is not null and not private.is_password_hash((u.said).password_hash)),
-    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', (u.said).phone,
-      p_mode <> 'delete' and u.phone !~ '^[1-9][0-9]{6,14}$'),
-    (19, 'phone', 'already_exists', 'this phone number has an account', (u.said).phone,
-      p_mode in ('insert', 'upsert') and not u.is_theirs and c_may_confirm
-        and exists (select from auth.users as o where o.phone = u.phone)),
-    (20, 'metadata', 'invalid_type', 'not a JSON object', (u.said).metadata::text,
-      p_mode <> 'delete' and jsonb_typeof((u.said).metadata) <> 'object')
+      p_mode <> 'delete' and u.password_hash is not null and not private.is_password_hash(u.password_hash)),
+    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', u.phone,
+      u.is_new and u.digits !~ '^[1-9][0-9]{6,14}$'),
+    (19, 'phone', 'already_exists', 'this phone number has an account', u.phone,
+      u.is_new and c_may_confirm and exists (select from auth.users as o where o.phone = u.digits)),
+    (20, 'metadata', 'invalid_type', 'not a JSON object', u.metadata::text,
+      p_mode <> 'delete' and jsonb_typeof(u.metadata) <> 'object')
   ) as j (position, field, code, message, value, applies)
   where j.applies
   order by u.place, j.field, j.position;
@@ -311,7 +314,7 @@ declare
   v_users private.named_user[] := array(select u from private.name_users(p_org_id, p_rows) as u);
 begin
   return query
-  select u.place, 'email', 'not_found', 'no record has this key', u.email
+  select u.place, 'email', 'not_found', 'no record has this key', u.address
   from unnest(v_users) as u
   where p_mode = 'delete' and u.person_org_id is distinct from p_org_id
   union all

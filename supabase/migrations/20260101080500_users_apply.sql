@@ -133,17 +133,18 @@ as $$
 declare
   c_may_confirm constant boolean := private.may_confirm_users(p_org_id);
   v_people     private.new_user[];
+  v_person     private.new_user;
   v_schema     text;
   v_constraint text;
 begin
   -- A phone number signs people in where that is switched on: without the right to confirm it is but metadata.
   v_people := array(
     select row(
-      gen_random_uuid(), u.org_id, u.email, (u.said).password, (u.said).password_hash, (u.said).full_name,
+      gen_random_uuid(), u.org_id, u.address, (u.said).password, (u.said).password_hash, (u.said).full_name,
       coalesce((u.said).role, 'viewer'),
-      case when c_may_confirm then u.phone end,
+      case when c_may_confirm then u.digits end,
       coalesce((u.said).metadata, '{}')
-        || case when u.phone is not null and not c_may_confirm then jsonb_build_object('phone', u.phone) else '{}' end,
+        || case when u.digits is not null and not c_may_confirm then jsonb_build_object('phone', u.digits) else '{}' end,
       c_may_confirm and (u.said).send_invite is not true,
       coalesce((u.said).send_invite, not c_may_confirm)
     )::private.new_user
@@ -164,11 +165,15 @@ begin
     perform private.refuse_row('already_exists', 'email', 'this address has an account');
   end;
 
-  -- They were made with the accounts, by a trigger.
-  update public.profiles as p
-  set org_id = s.org_id, org_role = s.role, full_name = coalesce(s.full_name, p.full_name)
-  from unnest(v_people) as s
-  where p.id = s.id;
+  -- A trigger made them with the accounts. A merge that may insert has the people lead the join, whatever the
+  -- statistics take the table for.
+  merge into public.profiles as p
+  using (select s.* from unnest(v_people) as s order by s.id) as s
+  on p.id = s.id
+  when matched then
+    update set org_id = s.org_id, org_role = s.role, full_name = coalesce(s.full_name, p.full_name)
+  when not matched then
+    insert (id, email, org_id, org_role, full_name) values (s.id, s.email, s.org_id, s.role, s.full_name);
 
   perform private.log_users('created', array(select s.id from unnest(v_people) as s), p_org_id);
 
@@ -177,10 +182,13 @@ begin
   where s.is_invited
   group by s.org_id;
 
-  update auth.users as u
-  set encrypted_password = extensions.crypt(s.password, extensions.gen_salt('bf', 10))
-  from unnest(v_people) as s
-  where u.id = s.id and s.password is not null;
+  foreach v_person in array v_people loop
+    if v_person.password is not null then
+      update auth.users as u
+      set encrypted_password = extensions.crypt(v_person.password, extensions.gen_salt('bf', 10))
+      where u.id = v_person.id;
+    end if;
+  end loop;
 end;
 $$;
 
@@ -192,36 +200,38 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_ids uuid[];
+  v_user private.named_user;
+  v_said private.user_row;
+  v_is_changed boolean;
+  v_ids  uuid[] := '{}';
 begin
-  with accounts as (
-    update auth.users as t
+  foreach v_user in array p_users loop
+    v_said := v_user.said;
+
+    update auth.users as u
     set raw_user_meta_data = s.metadata, updated_at = now()
-    from unnest(p_users) as u
-    cross join lateral (
+    from (
       select case
-        when 'metadata' = any (p_clear) then coalesce((u.said).metadata, '{}')
-        else coalesce(o.raw_user_meta_data, '{}') || (u.said).metadata
+        when 'metadata' = any (p_clear) then coalesce(v_said.metadata, '{}')
+        else coalesce(a.raw_user_meta_data, '{}') || coalesce(v_said.metadata, '{}')
       end as metadata
-      from auth.users as o
-      where o.id = u.person_id
+      from auth.users as a
+      where a.id = v_user.person_id
     ) as s
-    where t.id = u.person_id and t.raw_user_meta_data is distinct from s.metadata and s.metadata is not null
-    returning t.id
-  ),
-  people as (
-    update public.profiles as t
-    set full_name = s.full_name, org_role = s.role
-    from unnest(p_users) as u
-    join public.profiles as o on o.id = u.person_id
-    cross join lateral (
-      select coalesce((u.said).role, o.org_role) as role,
-        coalesce((u.said).full_name, case when 'full_name' <> all (p_clear) then o.full_name end) as full_name
-    ) as s
-    where t.id = u.person_id and (t.full_name, t.org_role) is distinct from (s.full_name, s.role)
-    returning t.id
-  )
-  select array_agg(c.id) into v_ids from (select a.id from accounts as a union select p.id from people as p) as c;
+    where u.id = v_user.person_id and coalesce(u.raw_user_meta_data, '{}') <> s.metadata;
+    v_is_changed := found;
+
+    update public.profiles as p
+    set full_name = coalesce(v_said.full_name, case when 'full_name' <> all (p_clear) then p.full_name end),
+        org_role  = coalesce(v_said.role, p.org_role)
+    where p.id = v_user.person_id
+      and (p.full_name, p.org_role) is distinct from (
+        coalesce(v_said.full_name, case when 'full_name' <> all (p_clear) then p.full_name end), coalesce(v_said.role, p.org_role));
+
+    if v_is_changed or found then
+      v_ids := v_ids || v_user.person_id;
+    end if;
+  end loop;
 
   perform private.log_users('updated', v_ids, p_org_id);
 end;
@@ -288,7 +298,7 @@ select private.register_dataset('users', 'private.users', '{email}', entity_type
 update public.dataset_fields as f
 set aliases = a.aliases, rules = f.rules || a.rules, chunk_rows = a.chunk_rows, is_secret = f.name in ('password', 'password_hash')
 from (values
-  ('email', '{e-mail, mail, email_address, e-mail-adresse, mail_address, user_email, benutzer}'::text[], '{"lower": true}'::jsonb, 2000),
+  ('email', '{e-mail, mail, email_address, e-mail-adresse, mail_address, user_email, benutzer}'::text[], '{"lower": true}'::jsonb, 1000),
   ('password', '{pass, passwort, kennwort, initial_password}', '{}', 200),
   ('password_hash', '{hash, encrypted_password, passwort_hash, passworthash}', '{}', null),
   ('full_name', '{name, display_name, user_name, anzeigename, vollständiger_name, vor_und_nachname}', '{}', null),

@@ -1,6 +1,6 @@
 -- What is wrong with rows of people: forms, rights, and who is there already.
 begin;
-select plan(57);
+select plan(61);
 select tests.set_up_actors();
 update public.organization set name = 'Bolt & Co' where id = tests.org_id('bolt');
 insert into public.organization (name, slug) values ('Twin', 'tests-twin-1'), ('Twin', 'tests-twin-2');
@@ -125,7 +125,17 @@ select results_eq($$ select pg_temp.faults('upsert', '[{"email": "max@example.te
 select results_eq($$ select pg_temp.faults('update', '[{"email": "max@example.test", "role": "viewer"}, {"email": "ben@example.test"}, {"email": "nobody@example.test"}]') $$,
   array['2 email not_found', '3 email not_found'], 'an update finds people of the organization alone');
 
+select is_empty($$ select pg_temp.faults('update', '[{"email": "max@example.test", "phone": "112"}]') $$, 'of whom is there already the phone is not looked at');
+
 -- Rights ---------------------------------------------------------------------------------------------
+
+select tests.act_as('ann');
+select throws_ok($$ select public.set_setting('users.may_confirm', 'true', tests.org_id('acme')) $$, '42501',
+  'setting is not the caller''s to change', 'no admin allows themself to confirm people');
+select lives_ok($$ select public.set_setting('users.password_kinds', '2', tests.org_id('acme')) $$, 'though how strong passwords are is theirs to say');
+select tests.act_as('sid');
+select lives_ok($$ select public.set_setting('users.may_confirm', 'true', tests.org_id('acme')) $$, 'a system admin allows it');
+select pg_temp.claim('ann');
 
 select results_eq($$ select pg_temp.faults('insert', '[
     {"email": "a@example.test", "organization": "tests-acme"},
