@@ -147,7 +147,8 @@ $$;
 
 -- Makes sure that the partitions of this month or week and of the p_ahead following ones exist.
 -- They live in private with nothing granted: in public each would be open beside its parent's
--- policies. Rows that had to go to the default partition are moved into the new one.
+-- policies. Rows that had to go to the default partition are moved into the new one; those of other months
+-- or weeks get theirs, too: else they would outlive their time, as partitions are dropped whole.
 create function private.create_partitions(p_parent regclass, p_unit text, p_ahead integer)
 returns void
 language plpgsql volatile
@@ -159,6 +160,7 @@ declare
   v_table   text;
   v_key     text;
   v_default regclass;
+  v_stray   date[]; -- where the months or weeks begin of what is in it
   v_from    date;
   v_to      date;
   v_name    text;
@@ -174,8 +176,15 @@ begin
     v_default := format('private.%I', v_table || '_default')::regclass;
   end if;
 
-  for i in 0..p_ahead loop
-    v_from := date_trunc(p_unit, current_date) + (i || ' ' || p_unit)::interval;
+  execute format('select array_agg(distinct date_trunc(%L, %I)::date) from %s where isfinite(%I)', p_unit, v_key, v_default, v_key)
+  into v_stray;
+
+  for v_from in
+    select (date_trunc(p_unit, current_date) + (n || ' ' || p_unit)::interval)::date from generate_series(0, p_ahead) as n
+    union
+    select unnest(v_stray)
+    order by 1
+  loop
     v_to   := v_from + ('1 ' || p_unit)::interval;
     v_name := v_table || to_char(v_from, c_suffix);
     continue when to_regclass(format('private.%I', v_name)) is not null;

@@ -18,7 +18,7 @@ comment on type public.sync_type is 'What kind of work a synchronization is.';
 comment on type public.sync_action is 'What was done, in the activity log.';
 comment on type public.sync_entity_type is 'What kind of thing a dataset holds.';
 comment on type public.sync_status_type is
-  'State of a job: pending, queued (its organization runs as many as it may), running, paused, and three ends.';
+  'State of a job: pending, queued (its organization runs as many as it may, or its time has not come), running, paused, and three ends.';
 
 create table public.sync_activity_log (
   id            uuid not null default gen_random_uuid(),
@@ -42,7 +42,7 @@ create index sync_activity_log_org_id_created_at_idx on public.sync_activity_log
 create index sync_activity_log_sync_id_idx on public.sync_activity_log (sync_id);
 create index sync_activity_log_user_id_idx on public.sync_activity_log (user_id, created_at desc);
 
-select private.create_partitions('public.sync_activity_log', 'month', 2);
+select private.create_partitions('public.sync_activity_log', 'month', 3);
 
 -- Definer: nobody may write the log directly.
 create function private.log_activity(

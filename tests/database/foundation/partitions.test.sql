@@ -1,6 +1,6 @@
 -- Partitions: made ahead, in private; rows from the default partition move in; dropped by age.
 begin;
-select plan(17);
+select plan(19);
 
 create table public.logs (at timestamptz not null, id uuid not null default gen_random_uuid(), text text,
   primary key (at, id)) partition by range (at);
@@ -23,9 +23,12 @@ insert into public.logs (at, text) values (now(), 'now'), (now() + interval '3 m
 select results_eq($$ select text from private.logs_default order by at $$, array['old', 'later'],
   'what has no partition goes to the default one');
 select private.create_partitions('public.logs', 'month', 3);
-select results_eq($$ select text from private.logs_default order by at $$, array['old'],
-  'a new partition takes its rows out of it');
+select is_empty($$ select text from private.logs_default $$, 'a new partition takes its rows out of it, one of long ago, too');
+select is((select tableoid::regclass::text from public.logs where text = 'old'),
+  'private.logs_' || to_char(now() - interval '1 year', '"y"YYYY"m"MM'), 'those of its own month');
 select is((select count(*) from public.logs), 3::bigint, 'none is lost');
+insert into public.logs (at, text) values ('infinity', 'never');
+select lives_ok($$ select private.create_partitions('public.logs', 'month', 3) $$, 'what has no month stays where it is');
 select isnt((select tableoid::regclass::text from public.logs where text = 'later'), 'private.logs_default',
   'they are in it');
 
