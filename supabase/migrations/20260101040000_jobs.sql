@@ -16,11 +16,14 @@ create table private.job_types (
   run_function      text not null, -- (p_task sync_job_queue) returns private.task_result: the work of one task
   advance_function  text not null, -- (p_job scheduled_jobs) returns boolean: no task is left; true: the job is done
   end_function      text not null, -- (p_job scheduled_jobs) returns void: the job completed, failed or was cancelled
+  right_function    text,          -- (p_job scheduled_jobs) returns void: raises where the caller may not act upon it
   -- Of tasks that the worker function does (post_task):
   describe_function text,          -- (p_task sync_job_queue) returns jsonb: what it has to know
   complete_function text           -- (p_task sync_job_queue, p_result jsonb) returns private.task_result: takes what it found
 );
-comment on table private.job_types is 'The functions behind each job type, by qualified name.';
+comment on table private.job_types is
+  'The functions behind each job type, by qualified name. Without a right_function a job is its maker''s and the admins''. A new job with '
+  'params.retry goes on with what a failed one left.';
 
 create type private.task_result as (done_count integer, failed_count integer);
 
@@ -49,6 +52,7 @@ create table public.scheduled_jobs (
   error               jsonb,
   created_at          timestamptz not null default clock_timestamp(),
   started_at          timestamptz,
+  running_since       timestamptz,
   cancel_requested_at timestamptz,
   finished_at         timestamptz,
 
@@ -64,6 +68,8 @@ comment on table public.scheduled_jobs is
 comment on column public.scheduled_jobs.phase is
   'What its tasks are at now; waiting: for other jobs, not for its turn.';
 comment on column public.scheduled_jobs.priority is 'Lower runs first, within the organization.';
+comment on column public.scheduled_jobs.run_at is 'Not before this time; until then it is queued.';
+comment on column public.scheduled_jobs.running_since is 'When it began to run, or to run again after a pause; null while it does not.';
 comment on column public.scheduled_jobs.params is 'What to do. Import jobs: { "import_id": uuid, … }.';
 comment on column public.scheduled_jobs.actor is 'Whose rights it works with; null for the service. Never changes.';
 comment on column public.scheduled_jobs.claims is 'The verified JWT claims of whoever started it. Never change, never shown to clients.';
@@ -140,8 +146,8 @@ create table public.sync_error_log (
   id       bigint generated always as identity primary key,
   org_id   uuid not null references public.organization (id) on delete cascade,
   job_id   uuid not null references public.scheduled_jobs (id) on delete cascade,
-  task_id  bigint not null,
-  attempt  smallint not null,
+  task_id  bigint, -- null: of the job as such
+  attempt  smallint,
   sqlstate text not null,
   message  text not null,
   detail   text,
@@ -150,9 +156,12 @@ create table public.sync_error_log (
   at       timestamptz not null default clock_timestamp()
 );
 alter table public.sync_error_log enable row level security;
-comment on table public.sync_error_log is 'Every failed attempt of a task. 57P01 "worker lost": its process ended without a word.';
+comment on table public.sync_error_log is
+  'Every failed attempt of a task, and why jobs were stopped. 57P01 "worker lost": its process ended without a word.';
+comment on column public.sync_error_log.sqlstate is 'Where the job was stopped, the name of the reason: actor_left, job_overdue, …';
 create index sync_error_log_org_id_at_idx on public.sync_error_log (org_id, at desc);
 create index sync_error_log_job_id_idx on public.sync_error_log (job_id, at desc);
+create index sync_error_log_at_idx on public.sync_error_log (at desc);
 
 create table private.organization_turns (
   org_id    uuid primary key references public.organization (id) on delete cascade,
@@ -364,20 +373,41 @@ as $$
   select pg_advisory_xact_lock(hashtextextended('jobs.organization:' || p_org_id, 0));
 $$;
 
--- An organization runs so many jobs at once; the others queue. Definer: counts every job of the organization.
+-- An organization runs so many jobs at once; the others queue, and so many may. Definer: counts every job of the organization.
 create function private.tg_scheduled_jobs__queue_over_limit()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  v_most_running integer := private.setting('jobs.running_per_organization', new.org_id)::integer;
+  v_most_queued  integer := private.setting('jobs.queued_per_organization', new.org_id)::integer;
+  v_running      bigint;
+  v_waiting      bigint;
 begin
   perform private.lock_organization(new.org_id);
 
-  if new.phase = 'waiting' or (
-    select count(*) from public.scheduled_jobs as j
-    where j.org_id = new.org_id and j.status in ('pending', 'running')
-  ) >= private.setting('jobs.running_per_organization', new.org_id)::integer then
+  select
+    count(*) filter (where j.status in ('pending', 'running')),
+    count(*) filter (where j.status in ('queued', 'paused'))
+  into v_running, v_waiting
+  from public.scheduled_jobs as j
+  where j.org_id = new.org_id and j.finished_at is null;
+
+  -- What follows another job of its import takes the place of that one, which ended in this transaction.
+  if v_running + v_waiting >= v_most_running + v_most_queued and not exists (
+    select from public.scheduled_jobs as j
+    where j.batch_id = new.batch_id and j.status = 'completed' and j.finished_at >= now()
+  ) then
+    raise exception using
+      errcode = 'PT429',
+      message = 'organization has too many jobs waiting',
+      detail  = format('organization %s: %s run, %s wait', new.org_id, v_running, v_waiting),
+      hint    = format('Wait until some have ended, or cancel some: %s may run and %s wait.', v_most_running, v_most_queued);
+  end if;
+
+  if new.phase = 'waiting' or new.run_at > clock_timestamp() or v_running >= v_most_running then
     new.status := 'queued';
   end if;
   return new;
@@ -411,8 +441,26 @@ create trigger _300_guard_identity
   )
   execute function private.tg_scheduled_jobs__guard_identity();
 
--- Lets queued jobs go while the organization runs fewer than it may. Those in phase waiting wait for
--- something else.
+-- The time that a job runs begins anew when it is resumed.
+create function private.tg_scheduled_jobs__stamp_running()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.running_since := case when new.status = 'running' then clock_timestamp() end;
+  return new;
+end;
+$$;
+
+create trigger _500_stamp_running
+  before update of status on public.scheduled_jobs
+  for each row when (old.status is distinct from new.status)
+  execute function private.tg_scheduled_jobs__stamp_running();
+
+-- Lets queued jobs go while the organization runs fewer than it may: those whose time has come. Those in phase
+-- waiting wait for something else.
 create function private.release_queued_jobs(p_org_id uuid)
 returns void
 language plpgsql volatile
@@ -434,6 +482,7 @@ begin
     select j.id into v_next
     from public.scheduled_jobs as j
     where j.org_id = p_org_id and j.status = 'queued' and j.phase is distinct from 'waiting'
+      and j.run_at <= clock_timestamp()
     order by j.priority, j.run_at, j.created_at
     limit 1
     for no key update skip locked;
@@ -501,16 +550,41 @@ create policy scheduled_jobs_select_viewer on public.scheduled_jobs
 create policy scheduled_jobs_insert_member on public.scheduled_jobs
   for insert to authenticated
   with check (org_id = any (array(select private.org_ids('member'))) and created_by = (select auth.uid()));
+-- Here and below, what only functions do is closed twice: no grant, and no row, should a later grant slip in.
+create policy scheduled_jobs_update on public.scheduled_jobs
+  for update to authenticated using (false);
+create policy scheduled_jobs_delete on public.scheduled_jobs
+  for delete to authenticated using (false);
 
 create policy sync_job_queue_select_admin on public.sync_job_queue
   for select to authenticated
   using (org_id = any (array(select private.org_ids('admin'))));
+create policy sync_job_queue_insert on public.sync_job_queue
+  for insert to authenticated with check (false);
+create policy sync_job_queue_update on public.sync_job_queue
+  for update to authenticated using (false);
+create policy sync_job_queue_delete on public.sync_job_queue
+  for delete to authenticated using (false);
+
 create policy sync_error_log_select_admin on public.sync_error_log
   for select to authenticated
   using (org_id = any (array(select private.org_ids('admin'))));
+create policy sync_error_log_insert on public.sync_error_log
+  for insert to authenticated with check (false);
+create policy sync_error_log_update on public.sync_error_log
+  for update to authenticated using (false);
+create policy sync_error_log_delete on public.sync_error_log
+  for delete to authenticated using (false);
+
 create policy sync_retry_policy_select on public.sync_retry_policy
   for select to authenticated
   using (true);
+create policy sync_retry_policy_insert on public.sync_retry_policy
+  for insert to authenticated with check (false);
+create policy sync_retry_policy_update on public.sync_retry_policy
+  for update to authenticated using (false);
+create policy sync_retry_policy_delete on public.sync_retry_policy
+  for delete to authenticated using (false);
 
 create policy sync_progress_select on public.sync_progress
   for select to authenticated
@@ -526,6 +600,8 @@ create policy sync_progress_delete on public.sync_progress
 
 insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
   ('jobs.running_per_organization', 'number', 1, 100, '3', 'system_admin', 'Jobs of one organization that run at once; further ones queue.'),
+  ('jobs.queued_per_organization', 'number', 1, 10000, '100', 'system_admin', 'Jobs of one organization that wait, queued or paused, beside those that run; further ones are refused.'),
+  ('jobs.max_minutes', 'number', 1, 100000, '720', 'system_admin', 'After so many minutes without a pause a job is stopped.'),
   ('jobs.task_seconds', 'number', 5, 60, '60', 'postgres', 'After so many seconds the watchdog cancels a task; with the 45 of a worker that is within the platform''s two minutes.'),
   ('jobs.history_days', 'number', 1, 3650, '90', 'system_admin', 'Days that ended jobs, their errors and progress are kept.'),
   ('activity.retention_months', 'number', 1, 120, '13', 'system_admin', 'Months that the activity log is kept.'),
@@ -539,7 +615,7 @@ revoke all on
 revoke all on sequence public.sync_job_queue_id_seq, public.sync_error_log_id_seq from public, anon, authenticated, service_role;
 grant select (
     id, org_id, created_by, job_type, status, phase, priority, run_at, batch_id, entity_type, params, idempotency_key,
-    run_as, actor, total_count, done_count, failed_count, result, error, created_at, started_at, cancel_requested_at, finished_at
+    run_as, actor, total_count, done_count, failed_count, result, error, created_at, started_at, running_since, cancel_requested_at, finished_at
   ) on public.scheduled_jobs to authenticated, service_role;
 grant insert (job_type, params, idempotency_key) on public.scheduled_jobs to authenticated, service_role;
 grant select (

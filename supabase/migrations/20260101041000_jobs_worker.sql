@@ -82,6 +82,113 @@ begin
 end;
 $$;
 
+-- Why a job may not go on, whatever its tasks would do; null: it may.
+create function private.unfit_reason(p_job public.scheduled_jobs)
+returns jsonb
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when not o.is_active then jsonb_build_object(
+      'code', 'organization_closed',
+      'message', 'organization of the job is not active',
+      'details', format('organization %s', o.id),
+      'hint', 'Retry it when the organization is open again.')
+    when p_job.run_as = 'user' and p.id is null then jsonb_build_object(
+      'code', 'actor_deleted',
+      'message', 'the person whose job it is has no account any more',
+      'details', format('user %s', p_job.actor),
+      'hint', 'An admin of the organization can retry it, with rights of their own.')
+    when p_job.run_as = 'user' and not p.is_active then jsonb_build_object(
+      'code', 'actor_deactivated',
+      'message', 'the person whose job it is was deactivated',
+      'details', format('user %s', p_job.actor),
+      'hint', 'An admin of the organization can retry it, with rights of their own.')
+    when p_job.run_as = 'user' and not p.is_system_admin and p.org_id is distinct from o.id then jsonb_build_object(
+      'code', 'actor_left',
+      'message', 'the person whose job it is left the organization',
+      'details', format('user %s', p_job.actor),
+      'hint', 'An admin of the organization can retry it, with rights of their own.')
+    when p_job.running_since < clock_timestamp() - make_interval(mins => m.minutes) then jsonb_build_object(
+      'code', 'job_overdue',
+      'message', 'job ran for longer than it may',
+      'details', format('since %s, %s minutes are allowed', p_job.running_since, m.minutes),
+      'hint', 'Retry it: it goes on where it stopped. A system admin can allow more (jobs.max_minutes).')
+  end
+  from public.organization as o
+  cross join lateral (select private.setting('jobs.max_minutes', o.id)::integer as minutes) as m
+  left join public.profiles as p on p.id = p_job.actor
+  where o.id = p_job.org_id;
+$$;
+
+-- Fails a job that may not go on: what waits is held, and it ends with the last task in flight. False: it is fit.
+create function private.stop_unfit_job(p_job public.scheduled_jobs)
+returns boolean
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_error jsonb := private.unfit_reason(p_job);
+  v_job   public.scheduled_jobs;
+begin
+  if v_error is null then
+    return false;
+  end if;
+
+  update public.scheduled_jobs as j
+  set error = v_error
+  where j.id = p_job.id and j.finished_at is null and j.cancel_requested_at is null
+    and (j.error is null or j.phase = 'waiting') -- else it is failing
+  returning j.* into v_job;
+  if found then
+    insert into public.sync_error_log (org_id, job_id, sqlstate, message, detail, hint)
+    values (v_job.org_id, v_job.id, v_error ->> 'code', v_error ->> 'message', v_error ->> 'details', v_error ->> 'hint');
+    perform private.hold_tasks(v_job.id);
+    perform private.end_failing_job(v_job);
+  end if;
+  return true;
+end;
+$$;
+
+-- Stops one job that may not go on, also while it waits. False: there is none; the caller commits after each.
+create function private.stop_next_unfit_job()
+returns boolean
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.finished_at is null and j.cancel_requested_at is null
+    and (j.error is null or j.phase = 'waiting')
+    and private.unfit_reason(j) is not null
+  limit 1
+  for no key update skip locked; -- a task of it ends or is claimed at this moment
+  return found and private.stop_unfit_job(v_job);
+end;
+$$;
+
+-- Lets jobs go whose time has come.
+create function private.release_due_jobs()
+returns void
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  select private.release_queued_jobs(d.org_id)
+  from (
+    select distinct j.org_id
+    from public.scheduled_jobs as j
+    where j.status = 'queued' and j.phase is distinct from 'waiting' and j.run_at <= clock_timestamp()
+    order by j.org_id
+  ) as d;
+$$;
+
 -- The task's work is done: it goes, is counted, and if it was the last the job moves on.
 -- The job's row is updated first and only then the queue looked at: of two tasks that end together,
 -- the second waits here and sees nothing left.
@@ -407,6 +514,7 @@ set search_path = ''
 as $$
 declare
   v_result  private.task_result;
+  v_error   jsonb;
   v_code    text;
   v_message text;
   v_detail  text;
@@ -415,6 +523,8 @@ declare
 begin
   if p_job.cancel_requested_at is not null then
     perform private.finish_task(p_task, null);
+  elsif private.stop_unfit_job(p_job) then
+    perform private.return_task(p_task);
   elsif p_job.error is null and (p_job.status = 'running' or p_task.token is not null) then
     perform private.assume_claims(p_job.claims);
     execute format('select r.* from %s as r', p_call) into v_result using p_task, p_answer;
@@ -438,11 +548,11 @@ exception when query_canceled or others then -- others alone lets a cancellation
     v_detail  = pg_exception_detail,
     v_hint    = pg_exception_hint,
     v_context = pg_exception_context;
-  perform private.fail_task(
-    p_task,
-    jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
-    v_context
-  );
+  v_error := jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, ''));
+  if v_code = '42501' then -- a right that went while it ran: whose, if it was with the person
+    v_error := coalesce(private.unfit_reason(p_job), v_error);
+  end if;
+  perform private.fail_task(p_task, v_error, v_context);
   return v_code;
 end;
 $$;

@@ -173,6 +173,25 @@ begin
 end;
 $$;
 
+-- Definer: it may be an admin who lets somebody else's job go on.
+create function private.tg_scheduled_jobs__settle_resumed()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.lock_organization(new.org_id);
+  perform private.settle_waiting_job(new);
+  return null;
+end;
+$$;
+
+create trigger _600_settle_resumed
+  after update of status on public.scheduled_jobs
+  for each row when (old.status = 'paused' and new.status = 'queued' and new.phase = 'waiting')
+  execute function private.tg_scheduled_jobs__settle_resumed();
+
 -- Definer: it may be somebody else's job that waits.
 create function private.tg_import_batches__settle_waiting()
 returns trigger

@@ -2,9 +2,9 @@
 -- Needs: jobs_worker, imports_compile. What a commit's tasks do is in imports_commit.
 -- Exposes: nothing to clients. The job types validate and commit.
 
-insert into private.job_types (job_type, run_function, advance_function, end_function) values
-  ('validate', 'private.run_validation', 'private.advance_validation', 'private.end_import_job'),
-  ('commit', 'private.run_commit', 'private.advance_commit', 'private.end_import_job');
+insert into private.job_types (job_type, run_function, advance_function, end_function, right_function) values
+  ('validate', 'private.run_validation', 'private.advance_validation', 'private.end_import_job', 'private.require_import_job_right'),
+  ('commit', 'private.run_commit', 'private.advance_commit', 'private.end_import_job', 'private.require_import_job_right');
 insert into public.sync_retry_policy (job_type) values ('validate'), ('commit');
 
 -- Rights ------------------------------------------------------------------------------------------
@@ -30,6 +30,16 @@ begin
     case when p_batch.mode <> 'delete' and private.works_on_import(p_batch.id) then 'member' else 'admin' end::public.org_role
   ));
 end;
+$$;
+
+-- Whoever may act on an import may act on its jobs.
+create function private.require_import_job_right(p_job public.scheduled_jobs)
+returns void
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select private.require_import_right(b) from public.import_batches as b where b.id = p_job.batch_id;
 $$;
 
 -- It has its rows, and none of them was applied: another validation may go better.

@@ -2,9 +2,9 @@
 -- Needs: imports_commit.
 -- Exposes: sync_preview_cache, auto_cleanup_preview_cache; the job types preview and dry_run. Their RPCs are in imports_rpc.
 
-insert into private.job_types (job_type, run_function, advance_function, end_function) values
-  ('preview', 'private.run_preview', 'private.advance_preview', 'private.end_import_job'),
-  ('dry_run', 'private.run_dry_run', 'private.advance_preview', 'private.end_import_job');
+insert into private.job_types (job_type, run_function, advance_function, end_function, right_function) values
+  ('preview', 'private.run_preview', 'private.advance_preview', 'private.end_import_job', 'private.require_import_job_right'),
+  ('dry_run', 'private.run_dry_run', 'private.advance_preview', 'private.end_import_job', 'private.require_import_job_right');
 insert into public.sync_retry_policy (job_type) values ('preview'), ('dry_run');
 
 -- Tables ------------------------------------------------------------------------------------------

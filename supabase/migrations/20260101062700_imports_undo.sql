@@ -2,8 +2,8 @@
 -- Needs: imports_commit.
 -- Exposes: nothing to clients. The job type undo; undo_import is in imports_rpc.
 
-insert into private.job_types (job_type, run_function, advance_function, end_function) values
-  ('undo', 'private.run_undo', 'private.advance_undo', 'private.end_undo');
+insert into private.job_types (job_type, run_function, advance_function, end_function, right_function) values
+  ('undo', 'private.run_undo', 'private.advance_undo', 'private.end_undo', 'private.require_import_job_right');
 insert into public.sync_retry_policy (job_type) values ('undo');
 
 -- What was taken back of a chunk, a row for each task of an undo. Why the rest was kept is told by issues of

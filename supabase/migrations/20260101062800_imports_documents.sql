@@ -1,19 +1,6 @@
--- Documents: what clients are told of an import and of its job.
--- Needs: imports_sets, imports_templates, imports_tasks, imports_undo.
+-- Documents: what clients are told of an import.
+-- Needs: jobs_rpc, imports_sets, imports_templates, imports_tasks, imports_undo.
 -- Exposes: nothing to clients. private.describe_import() to the functions that they call.
-
-create function private.describe_job(p_job public.scheduled_jobs)
-returns jsonb
-language sql stable
-security invoker
-set search_path = ''
-as $$
-  select jsonb_build_object(
-    'id', p_job.id, 'job_type', p_job.job_type, 'status', p_job.status, 'phase', p_job.phase,
-    'import_id', p_job.batch_id, 'total', p_job.total_count, 'done', p_job.done_count, 'failed', p_job.failed_count,
-    'result', p_job.result, 'error', p_job.error, 'created_at', p_job.created_at, 'started_at', p_job.started_at, 'finished_at', p_job.finished_at
-  );
-$$;
 
 -- What became of an import's rows so far: the sum of its chunks, so that no counter is contended.
 -- Definer: outcomes are closed. Zero for those who may not see the import.

@@ -171,19 +171,6 @@ begin
 end;
 $$;
 
--- Definer: the row holds claims, which no client may read. Shows those of organizations that the caller sees.
-create function private.find_job(p_job_id uuid)
-returns jsonb
-language sql stable
-security definer
-set search_path = ''
-as $$
-  select private.describe_job(j)
-  from public.scheduled_jobs as j
-  where j.id = p_job_id
-    and j.org_id in (select private.org_ids('viewer'));
-$$;
-
 create function public.validate_import(
   import_id uuid, commit boolean default false, idempotency_key text default null, force boolean default false
 )
@@ -673,7 +660,7 @@ grant execute on function
 
 revoke all on all functions in schema private from public;
 grant execute on function
-  private.find_job(uuid), private.start_import_job(text, uuid, jsonb, text),
+  private.start_import_job(text, uuid, jsonb, text),
   private.write_mapping(uuid, jsonb, jsonb, uuid, uuid[]),
   private.cancel_import(uuid),
   private.read_import_rows(uuid, text, integer, integer),

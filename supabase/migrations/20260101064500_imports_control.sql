@@ -2,19 +2,6 @@
 -- Needs: imports_rpc.
 -- Exposes: pause_import, resume_import, retry_import, create_import_set, get_import_set, run_import_set.
 
--- What people did with a job; its end is logged with its progress.
-create function private.log_job_activity(p_batch public.import_batches, p_action public.sync_action, p_status public.sync_status_type)
-returns void
-language sql volatile
-security invoker
-set search_path = ''
-as $$
-  select private.log_activity(
-    p_batch.org_id, (select d.entity_type from public.datasets as d where d.key = p_batch.dataset), p_action, p_status,
-    p_batch.id::text, jsonb_build_object('import_status', p_batch.status, 'dataset', p_batch.dataset, 'file_name', p_batch.file_name)
-  );
-$$;
-
 -- The job of an import that has not ended, if the caller may act upon it.
 create function private.unfinished_job(p_batch public.import_batches)
 returns public.scheduled_jobs
@@ -43,13 +30,6 @@ begin
         when 'receiving' then 'Wait until its file is staged.'
         else 'It is at its end.'
       end;
-  elsif v_job.cancel_requested_at is not null or (v_job.error is not null and v_job.phase is distinct from 'waiting') then
-    raise exception using
-      errcode = 'PT409',
-      message = 'job is about to end',
-      detail  = format('import %s: tasks of its job are in flight, then it is %s',
-        p_batch.id, case when v_job.error is null then 'cancelled' else 'failed' end),
-      hint    = 'Wait a moment.';
   end if;
   return v_job;
 end;
@@ -64,17 +44,11 @@ set search_path = ''
 as $$
 declare
   v_batch public.import_batches;
-  v_job   public.scheduled_jobs;
 begin
   loop
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
-    v_job := private.unfinished_job(v_batch);
-    if v_job.status = 'paused' then
-      return;
-    end if;
-    exit when private.pause_job(v_job.id); -- else it ended meanwhile, and another may have begun
+    exit when private.pause_unfinished(private.unfinished_job(v_batch)); -- else it ended meanwhile, and another may have begun
   end loop;
-  perform private.log_job_activity(v_batch, 'paused', 'paused');
 end;
 $$;
 
@@ -97,28 +71,11 @@ comment on function public.pause_import(uuid) is
 -- Definer: as above.
 create function private.resume_import(p_import_id uuid)
 returns void
-language plpgsql volatile
+language sql volatile
 security definer
 set search_path = ''
 as $$
-declare
-  v_batch public.import_batches;
-  v_job   public.scheduled_jobs;
-begin
-  select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
-  v_job := private.unfinished_job(v_batch);
-  if not private.resume_job(v_job.id) then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import is not paused',
-      detail  = format('import %s: its job is %s', v_batch.id, v_job.status),
-      hint    = 'It goes on by itself.';
-  end if;
-  if v_job.phase = 'waiting' then
-    perform private.settle_waiting_job(v_job); -- resume_job has locked the organization
-  end if;
-  perform private.log_job_activity(v_batch, 'resumed', 'running');
-end;
+  select private.resume_unfinished(private.unfinished_job(b)) from public.import_batches as b where b.id = p_import_id;
 $$;
 
 create function public.resume_import(import_id uuid)

@@ -36,15 +36,9 @@ begin
   );
   get diagnostics v_plans = row_count;
 
-  with gone as (
-    delete from public.scheduled_jobs as j
-    where j.id in (select o.id from public.scheduled_jobs as o where o.finished_at < v_jobs_before limit c_most)
-    returning j.org_id, j.id
-  )
-  delete from public.sync_progress as p
-  using gone as g
-  where p.org_id = g.org_id and p.sync_id = g.id::text;
-  get diagnostics v_jobs = row_count;
+  v_jobs := private.remove_jobs(array(
+    select j.id from public.scheduled_jobs as j where j.finished_at < v_jobs_before limit c_most
+  ));
 
   delete from cron.job_run_details as d
   where d.runid in (
@@ -65,7 +59,7 @@ security invoker
 set search_path = ''
 as $$
   select
-    private.create_partitions('public.sync_activity_log', 'month', 2),
+    private.create_partitions('public.sync_activity_log', 'month', 3),
     private.create_partitions('private.import_rows', 'week', 3),
     private.create_partitions('private.import_group_rows', 'week', 3),
     private.create_partitions('private.import_issues', 'week', 3),
@@ -77,6 +71,15 @@ revoke all on all functions in schema private from public;
 
 select private.set_worker_count(2);
 select cron.schedule('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()');
+select cron.schedule('jobs.tend', '5 seconds', $cron$
+do $body$
+begin
+  while private.stop_next_unfit_job() loop
+    commit;
+  end loop;
+  perform private.release_due_jobs();
+end
+$body$ $cron$);
 select cron.schedule('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()');
 select cron.schedule('imports.remove_secrets', '* * * * *', $cron$
 do $body$

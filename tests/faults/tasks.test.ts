@@ -430,14 +430,27 @@ describe('an error that is not about a row', () => {
 
 describe('a person who loses, while the import runs,', () => {
   it.each([
-    ['the role', (id: string) => sql`update public.profiles set org_role = 'viewer' where id = ${id}`],
-    ['the profile', (id: string) => sql`update public.profiles set is_active = false where id = ${id}`],
-    ['the place', (id: string) => sql`update public.profiles set org_id = null where id = ${id}`],
+    [
+      'the role',
+      'permission_denied',
+      (id: string) => sql`update public.profiles set org_role = 'viewer' where id = ${id}`,
+    ],
+    [
+      'the profile',
+      'actor_deactivated',
+      (id: string) => sql`update public.profiles set is_active = false where id = ${id}`,
+    ],
+    [
+      'the place',
+      'actor_left',
+      (id: string) => sql`update public.profiles set org_id = null where id = ${id}`,
+    ],
     [
       'the organization',
+      'organization_closed',
       () => sql`update public.organization set is_active = false where id = ${organization}`,
     ],
-  ])('%s, writes nothing more', async (_, lose) => {
+  ])('%s, writes nothing more', async (_, code, lose) => {
     const importId = await makeValidated(4000, { chunk: 200 })
     await addTrigger(sql, target, 'insert', 'perform pg_sleep(0.0005);')
     await commit(sql, admin, importId)
@@ -448,7 +461,7 @@ describe('a person who loses, while the import runs,', () => {
     expect(await settled(sql, importId)).toBe('failed')
 
     const { error, counts } = await getImport(sql, importId)
-    expect(error?.code).toBe('permission_denied')
+    expect(error?.code).toBe(code)
     expect(counts.failed).toBe(0)
     expect(counts.inserted).toBeLessThan(4000)
     const after = await chunksApplied(importId, 0)

@@ -69,7 +69,7 @@ select throws_ok($$ select public.resume_import(tests.kept('who')) $$, 'PT409', 
 select throws_ok($$ select public.retry_import(tests.kept('who')) $$, 'PT409',
   'nothing of the import can be tried again', 'nor tried again');
 select public.validate_import(tests.kept('who'));
-select throws_ok($$ select public.resume_import(tests.kept('who')) $$, 'PT409', 'import is not paused',
+select throws_ok($$ select public.resume_import(tests.kept('who')) $$, 'PT409', 'job is not paused',
   'what runs is not resumed');
 select throws_ok($$ select public.retry_import(tests.kept('who')) $$, 'PT409',
   'nothing of the import can be tried again', 'nor tried again');

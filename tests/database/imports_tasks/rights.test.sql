@@ -139,21 +139,21 @@ update public.profiles set org_role = 'member' where id = tests.user_id('max');
 
 select is(pg_temp.lose('mid_inactive', $$ update public.profiles set is_active = false
   where id = tests.user_id('max') $$),
-  'failed permission_denied 1', 'deactivated between chunks: the same');
+  'failed actor_deactivated 1', 'deactivated between chunks: the same, and why');
 update public.profiles set is_active = true where id = tests.user_id('max');
 select is(pg_temp.lose('mid_moved', $$ update public.profiles set org_id = tests.org_id('bolt')
   where id = tests.user_id('max') $$),
-  'failed permission_denied 1', 'moved to another organization between chunks: the same');
+  'failed actor_left 1', 'moved to another organization between chunks: the same');
 select is_empty($$ select 1 from public.customers as c where c.org_id = tests.org_id('bolt')
   and c.external_id like 'mid_moved%' $$,
   'and nothing goes to the new one');
 update public.profiles set org_id = tests.org_id('acme') where id = tests.user_id('max');
 select is(pg_temp.lose('mid_closed', $$ update public.organization set is_active = false
   where id = tests.org_id('acme') $$),
-  'failed permission_denied 1', 'the organization closed between chunks: the same');
+  'failed organization_closed 1', 'the organization closed between chunks: the same');
 update public.organization set is_active = true where id = tests.org_id('acme');
 select is(pg_temp.lose('mid_deleted', $$ delete from auth.users where id = tests.user_id('max') $$),
-  'failed permission_denied 1', 'the account deleted between chunks: the same');
+  'failed actor_deleted 1', 'the account deleted between chunks: the same');
 select tests.add_user('max');
 select tests.join_organization('max', 'acme', 'member');
 select is(pg_temp.lose('mid_nothing', 'select 1'), 'completed 3', 'nothing lost: it completes');
@@ -167,7 +167,7 @@ select public.commit_import(tests.kept('closed'));
 select tests.act_as_role('postgres');
 update public.organization set is_active = false where id = tests.org_id('bolt');
 select tests.run_jobs();
-select is(tests.end_of(tests.kept('closed')), 'failed permission_denied',
+select is(tests.end_of(tests.kept('closed')), 'failed organization_closed',
   'a closed organization is closed to the service, too');
 select is(tests.written('closed'), 0::bigint, 'nothing is written');
 update public.organization set is_active = true where id = tests.org_id('bolt');
