@@ -1,11 +1,6 @@
 import { parseArgs } from 'node:util'
 
-/** The --rows of a command line; ends the process where it asks for help or makes no sense. */
-export function rowsArgument(usage: string, otherwise: number): number {
-  return readArguments(usage, otherwise, []).rows
-}
-
-/** The --rows of a command line, and which of the flags it has. */
+/** The --rows of a command line, and which of the flags it has. Ends the process where it asks for help or makes no sense. */
 export function readArguments(
   usage: string,
   otherwise: number,

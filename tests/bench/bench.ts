@@ -11,42 +11,40 @@ import {
   signUpWithOrganization,
   upload,
 } from '../../local/demo/api.ts'
-import { rowsArgument } from '../../local/demo/arguments.ts'
+import { readArguments } from '../../local/demo/arguments.ts'
 import { timeRawCopy } from '../../local/demo/copy.ts'
-import { type OwnStack, temporaryStack } from '../../local/demo/endpoint.ts'
+import type { OwnStack } from '../../local/demo/endpoint.ts'
 import { megabytes, seconds, speed, tableLines, whole } from '../../local/demo/format.ts'
 import { type Later, runCommand } from '../../local/demo/run.ts'
 import { print, startStep, styled } from '../../local/demo/terminal.ts'
 import { type Completed, type Staged, watchUndo, watchUpload, watchWork } from '../../local/demo/watch.ts'
+import { benchFairness } from './fairness.ts'
 import { writeFile } from './file.ts'
 import { timeInserts } from './peer.ts'
 import { resetPeak, usageOf } from './process.ts'
 import { machine, markdown, measurementCells, measurementHeader, type Report } from './report.ts'
+import { ownStack } from './stack.ts'
 
-const usage = `npm run bench [-- --rows N]
+const usage = `npm run bench [-- --rows N] [--fairness]
 
 Times an import over HTTP beside raw COPY and beside supabase-js in batches of 1,000, on a stack of its own, and writes
 docs/benchmarks.md. The exit code is 0 if all counts are right; it does not depend on the times.
 
-  --rows N   how many rows the file has (1000000)
-  --help     this text`
+  --rows N     how many rows the file has (1000000)
+  --fairness   times imports of 100 rows while another organization's of so many runs, in place of all that
+  --help       this text`
 
 /** Beyond so many rows supabase-js is measured on fewer, and its time is scaled. */
 const peerLimit = 200_000
 const peerRows = 100_000
 
 const reportFile = join(import.meta.dirname, '../../docs/benchmarks.md')
-const rows = rowsArgument(usage, 1_000_000)
-await runCommand(bench)
+const { rows, flags } = readArguments(usage, 1_000_000, ['fairness'])
+await runCommand(flags.includes('fairness') ? (later) => benchFairness(later, rows) : bench)
 
 async function bench(later: Later): Promise<number> {
   print(`\n  ${styled('bold', 'Sluice')}: ${whole(rows)} rows beside raw COPY and supabase-js\n`)
-  // Never a stack that runs already: what its database holds would be measured too.
-  const step = startStep('Stack')
-  const starting = temporaryStack()
-  later(async () => (await starting.catch(() => undefined))?.stop())
-  const stack = await starting
-  step.done(stack.url)
+  const stack = await ownStack(later)
 
   const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
   later(() => rmSync(folder, { recursive: true, force: true }))

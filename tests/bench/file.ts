@@ -23,17 +23,18 @@ export function record(number: number): Partial<Customer> {
   return Object.fromEntries(columns.map((column) => [column, whole[column]]))
 }
 
-/** Writes so many customers, none of them wrong. */
-export async function writeFile(rows: number, file: string): Promise<void> {
-  await pipeline(Readable.from(blocks(rows)), createWriteStream(file))
+/** Writes so many customers, none of them wrong, from the first number on. */
+export async function writeFile(rows: number, file: string, first = 1): Promise<void> {
+  await pipeline(Readable.from(blocks(rows, first)), createWriteStream(file))
 }
 
-function* blocks(rows: number): Generator<string> {
+function* blocks(rows: number, first: number): Generator<string> {
+  const last = first + rows - 1
   let text = `${columns.join(',')}\n`
-  for (let number = 1; number <= rows; number++) {
+  for (let number = first; number <= last; number++) {
     const one = record(number)
     text += `${csvLine(columns.map((column) => String(one[column] ?? '')))}\n`
-    if (number % 1000 === 0 || number === rows) {
+    if (number % 1000 === 0 || number === last) {
       yield text
       text = ''
     }
