@@ -164,10 +164,11 @@ create index sync_error_log_job_id_idx on public.sync_error_log (job_id, at desc
 create index sync_error_log_at_idx on public.sync_error_log (at desc);
 
 create table private.organization_turns (
-  org_id    uuid primary key references public.organization (id) on delete cascade,
-  served_at timestamptz not null
+  org_id       uuid primary key references public.organization (id) on delete cascade,
+  served_until timestamptz not null
 ) with (fillfactor = 50);
-comment on table private.organization_turns is 'When each organization last had a task claimed: whose turn is next.';
+comment on table private.organization_turns is
+  'Whose turn is next: a clock of each organization, which goes by the time that workers are at its tasks.';
 
 create table public.sync_progress (
   id                  uuid primary key default gen_random_uuid(),

@@ -396,7 +396,23 @@ begin
 end;
 $$;
 
--- Takes the next task: of the organization served longest ago, by priority and age. Null: nothing is ready.
+-- Counts the time that workers are at tasks of an organization: the one that had the least comes first. So one with
+-- a few short tasks does not wait for each of them behind the long ones of another. Within bounds around the present, that
+-- who had nothing for long, or much, is not first, or last, for long.
+create function private.charge_turn(p_org_id uuid, p_time interval)
+returns void
+language sql volatile
+security invoker
+set search_path = ''
+as $$
+  insert into private.organization_turns as o (org_id, served_until)
+  values (p_org_id, clock_timestamp() - interval '10 seconds' + p_time)
+  on conflict (org_id) do update
+  set served_until = least(greatest(o.served_until, clock_timestamp() - interval '10 seconds'), clock_timestamp() + interval '10 seconds')
+    + p_time;
+$$;
+
+-- Takes the next task: of the organization that had the least of the workers, by priority and age. Null: nothing is ready.
 -- The caller commits, runs it, commits, and releases it.
 create function private.claim_task()
 returns bigint
@@ -438,7 +454,7 @@ begin
       order by q.priority, q.id
       limit 64 -- more than there are workers: the first ones may be at work
     ) as t
-    order by o.served_at nulls first, t.priority, t.id
+    order by o.served_until nulls first, t.priority, t.id
   loop
     continue when not pg_try_advisory_lock(private.task_lock_key(v_candidate.id));
 
@@ -492,9 +508,7 @@ begin
     set status = 'running', started_at = coalesce(j.started_at, clock_timestamp())
     where j.id = v_task.job_id and j.status = 'pending';
 
-    insert into private.organization_turns as o (org_id, served_at)
-    values (v_task.org_id, clock_timestamp())
-    on conflict (org_id) do update set served_at = excluded.served_at;
+    perform private.charge_turn(v_task.org_id, interval '1 second'); -- until it is known; see run_task
 
     return v_task.id;
   end loop;
@@ -570,6 +584,7 @@ declare
   v_task public.sync_job_queue;
   v_job  public.scheduled_jobs;
   v_run  text;
+  v_code text;
 begin
   -- Waits for an administrator's hand at most, never for another worker.
   select q.* into v_task
@@ -582,7 +597,9 @@ begin
 
   select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
-  return private.do_task(v_task, v_job, v_run || '($1)') is distinct from '57014';
+  v_code := private.do_task(v_task, v_job, v_run || '($1)');
+  perform private.charge_turn(v_task.org_id, clock_timestamp() - v_task.claimed_at - interval '1 second');
+  return v_code is distinct from '57014';
 end;
 $$;
 
