@@ -16,10 +16,10 @@ create table private.job_types (
   run_function      text not null, -- (p_task sync_job_queue) returns private.task_result: the work of one task
   advance_function  text not null, -- (p_job scheduled_jobs) returns boolean: no task is left; true: the job is done
   end_function      text not null, -- (p_job scheduled_jobs) returns void: the job completed, failed or was cancelled
-  right_function    text,          -- (p_job scheduled_jobs) returns void: raises where the caller may not act upon it
   -- Of tasks that the worker function does (post_task):
   describe_function text,          -- (p_task sync_job_queue) returns jsonb: what it has to know
-  complete_function text           -- (p_task sync_job_queue, p_result jsonb) returns private.task_result: takes what it found
+  complete_function text,          -- (p_task sync_job_queue, p_result jsonb) returns private.task_result: takes what it found
+  right_function    text           -- (p_job scheduled_jobs) returns void: raises where the caller may not act upon it
 );
 comment on table private.job_types is
   'The functions behind each job type, by qualified name. Without a right_function a job is its maker''s and the admins''. A new job with '

@@ -1,5 +1,5 @@
 -- Jobs, as people have them: a list with filters, each in detail, and what may be done to one.
--- Needs: jobs_worker.
+-- Needs: jobs_worker, jobs_remote.
 -- Exposes: list_jobs, get_job, change_job, pause_job, resume_job, cancel_job, retry_job, remove_job.
 
 -- Documents ---------------------------------------------------------------------------------------
@@ -160,8 +160,8 @@ begin
 
   if v_job.org_id in (select private.org_ids('admin')) then
     select jsonb_build_object(
-      'waiting', count(*) filter (where q.status in ('pending', 'held')),
-      'running', count(*) filter (where q.status = 'running'),
+      'waiting', count(*) filter (where q.status in ('pending', 'held') and q.token is null),
+      'running', count(*) filter (where q.status = 'running' or q.token is not null),
       'dead', count(*) filter (where q.status = 'failed'))
     into v_tasks
     from public.sync_job_queue as q
@@ -406,14 +406,14 @@ begin
   where j.id = v_job.id and j.status in ('pending', 'queued', 'paused')
   returning j.* into v_job;
 
-  -- Skipped when locked: being claimed at this moment, so the job does not wait any more.
+  -- Skipped when locked: being claimed at this moment, so the job does not wait any more; nor while a call is on its way.
   update public.sync_job_queue as q
   set priority        = v_job.priority,
       status          = private.waiting_status(v_job),
       next_attempt_at = coalesce(greatest(p_run_at, clock_timestamp()), q.next_attempt_at)
   where q.id in (
     select w.id from public.sync_job_queue as w
-    where w.job_id = v_job.id and w.status in ('pending', 'held')
+    where w.job_id = v_job.id and w.status in ('pending', 'held') and w.token is null
     for update skip locked
   );
   get diagnostics v_count = row_count;

@@ -1,6 +1,6 @@
 -- list_jobs, get_job and what people do with a job: who, in which state, and what becomes of it.
 begin;
-select plan(114);
+select plan(117);
 select tests.set_up_actors();
 insert into private.settings (key, value) values ('imports.chunk_rows', '10'), ('jobs.running_per_organization', '100');
 update public.sync_retry_policy set max_attempts = 1;
@@ -160,6 +160,18 @@ select tests.act_as_role('postgres');
 select pg_advisory_unlock_all();
 select tests.run_jobs();
 select is(pg_temp.state('c'), 'cancelled', 'until its task in flight has ended');
+
+-- A call of the worker function that is on its way.
+select tests.act_as('ann');
+select pg_temp.validating('h');
+select public.pause_job(tests.kept('h'));
+select tests.act_as_role('postgres');
+update public.sync_job_queue set token = gen_random_uuid() where job_id = tests.kept('h');
+select tests.act_as('ann');
+select is(public.get_job(tests.kept('h')) -> 'tasks', '{"dead": 0, "running": 1, "waiting": 0}', 'a task that waits for the worker function is one that runs');
+select throws_ok($$ select public.change_job(tests.kept('h'), run_at => now()) $$, 'PT409', 'job does not wait', 'and is not called twice');
+select is(public.cancel_job(tests.kept('h')) ->> 'status', 'cancelled', 'a job is cancelled all the same');
+select public.remove_job(tests.kept('h'));
 
 -- Retry ------------------------------------------------------------------------------------------------
 

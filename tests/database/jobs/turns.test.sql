@@ -35,7 +35,7 @@ $$;
 
 select pg_temp.naps('acme', 0, 3), pg_temp.naps('bolt', 0, 3);
 select tests.run_jobs(2);
-select is(length(replace(pg_temp.turns(), 'ab', '')) in (0, 2), true, 'who had nothing comes first, each once');
+select is(pg_temp.turns() in ('ab', 'ba'), true, 'who had nothing comes first, each once');
 select tests.run_jobs();
 delete from private.naps;
 delete from private.organization_turns;
