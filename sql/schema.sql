@@ -38,7 +38,7 @@ select cron.schedule_in_database('imports.fail_interrupted', '30 seconds', 'sele
 
 select cron.schedule_in_database('imports.purge_previews', '*/5 * * * *', 'select public.auto_cleanup_preview_cache()', 'postgres', null, true);
 
-select cron.schedule_in_database('imports.remove_secrets', '*/5 * * * *', '
+select cron.schedule_in_database('imports.remove_secrets', '* * * * *', '
 do $body$
 begin
   while private.remove_waiting_secrets() loop
@@ -48,6 +48,16 @@ end
 $body$ ', 'postgres', null, true);
 
 select cron.schedule_in_database('jobs.cancel_overdue', '10 seconds', 'select private.cancel_overdue_tasks()', 'postgres', null, true);
+
+select cron.schedule_in_database('jobs.tend', '5 seconds', '
+do $body$
+begin
+  while private.stop_next_unfit_job() loop
+    commit;
+  end loop;
+  perform private.release_due_jobs();
+end
+$body$ ', 'postgres', null, true);
 
 select cron.schedule_in_database('jobs.work_1', '1 seconds', '
 do $body$
@@ -103,6 +113,8 @@ select cron.schedule_in_database('maintenance.create_partitions', '7 * * * *', '
 
 select cron.schedule_in_database('maintenance.purge_expired', '37 * * * *', 'select private.purge_expired()', 'postgres', null, true);
 
+select cron.schedule_in_database('users.invite', '10 seconds', 'select private.post_invitations()', 'postgres', null, true);
+
 -- cluster/publications.sql
 
 alter publication "supabase_realtime"
@@ -120,7 +132,7 @@ alter publication "supabase_realtime"
 alter publication "supabase_realtime"
   add table "public"."scheduled_jobs"
   ("actor", "batch_id", "cancel_requested_at", "created_at", "created_by", "done_count", "entity_type", "error", "failed_count", "finished_at", "id", "idempotency_key", "job_type",
-  "org_id", "params", "phase", "priority", "result", "run_as", "run_at", "started_at", "status", "total_count");
+  "org_id", "params", "phase", "priority", "result", "run_as", "run_at", "running_since", "started_at", "status", "total_count");
 
 alter publication "supabase_realtime"
   add table "public"."sync_progress"
@@ -268,6 +280,21 @@ $function$;
 revoke all on function "private"."addresses_of"(uuid[]) from public;
 
 grant execute on function "private"."addresses_of"(uuid[]) to "postgres";
+
+-- schemas/private/functions/administers_all.sql
+
+create or replace function private.administers_all()
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.is_service_caller() or private.is_system_admin();
+$function$;
+
+revoke all on function "private"."administers_all"() from public;
+
+grant execute on function "private"."administers_all"() to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/advance_commit.sql
 
@@ -1299,6 +1326,29 @@ revoke all on function "private"."cancel_overdue_tasks"() from public;
 
 grant execute on function "private"."cancel_overdue_tasks"() to "postgres";
 
+-- schemas/private/functions/cancel_own_job.sql
+
+create or replace function private.cancel_own_job (
+  p_job_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs := private.require_job(p_job_id);
+begin
+  if not private.cancel_job(v_job.id) then
+    perform private.require_unfinished(private.require_job(p_job_id)); -- that says how it ended
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."cancel_own_job"(uuid) from public;
+
+grant execute on function "private"."cancel_own_job"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/catalog_reference.sql
 
 create or replace function private.catalog_reference (
@@ -1418,6 +1468,65 @@ revoke all on function "private"."chain_length"(public.import_batches) from publ
 
 grant execute on function "private"."chain_length"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/change_own_job.sql
+
+create or replace function private.change_own_job (
+  p_job_id   uuid,
+  p_priority integer,
+  p_run_at   timestamp with time zone
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_job   public.scheduled_jobs := private.require_job(p_job_id);
+  v_count bigint;
+begin
+  if p_priority < 0 then
+    perform private.require_org_role(v_job.org_id, 'admin'); -- ahead of what others started
+  end if;
+
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_job.id for no key update;
+  perform private.require_unfinished(v_job);
+
+  update public.scheduled_jobs as j
+  set priority = coalesce(p_priority, j.priority),
+      run_at   = coalesce(p_run_at, j.run_at),
+      status   = case when j.status = 'pending' and p_run_at > clock_timestamp() then 'queued' else j.status end
+  where j.id = v_job.id and j.status in ('pending', 'queued', 'paused')
+  returning j.* into v_job;
+
+  -- Skipped when locked: being claimed at this moment, so the job does not wait any more; nor while a call is on its way.
+  update public.sync_job_queue as q
+  set priority        = v_job.priority,
+      status          = private.waiting_status(v_job),
+      next_attempt_at = coalesce(greatest(p_run_at, clock_timestamp()), q.next_attempt_at)
+  where q.id in (
+    select w.id from public.sync_job_queue as w
+    where w.job_id = v_job.id and w.status in ('pending', 'held') and w.token is null
+    for update skip locked
+  );
+  get diagnostics v_count = row_count;
+
+  if v_job.id is null or v_count < (select count(*) from public.sync_job_queue as q where q.job_id = v_job.id) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'job does not wait',
+      detail  = format('job %s runs', p_job_id),
+      hint    = 'Pause it first, and wait until its tasks in flight have ended.';
+  end if;
+
+  perform private.release_queued_jobs(v_job.org_id);
+  perform private.log_job_activity(v_job, 'updated', v_job.status);
+end;
+$function$;
+
+revoke all on function "private"."change_own_job"(uuid, integer, timestamp with time zone) from public;
+
+grant execute on function "private"."change_own_job"(uuid, integer, timestamp with time zone) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/change_users.sql
 
 create or replace function private.change_users (
@@ -1430,36 +1539,38 @@ create or replace function private.change_users (
   set search_path to ''
   AS $function$
 declare
-  v_ids uuid[];
+  v_user private.named_user;
+  v_said private.user_row;
+  v_is_changed boolean;
+  v_ids  uuid[] := '{}';
 begin
-  with accounts as (
-    update auth.users as t
+  foreach v_user in array p_users loop
+    v_said := v_user.said;
+
+    update auth.users as u
     set raw_user_meta_data = s.metadata, updated_at = now()
-    from unnest(p_users) as u
-    cross join lateral (
+    from (
       select case
-        when 'metadata' = any (p_clear) then coalesce((u.said).metadata, '{}')
-        else coalesce(o.raw_user_meta_data, '{}') || (u.said).metadata
+        when 'metadata' = any (p_clear) then coalesce(v_said.metadata, '{}')
+        else coalesce(a.raw_user_meta_data, '{}') || coalesce(v_said.metadata, '{}')
       end as metadata
-      from auth.users as o
-      where o.id = u.person_id
+      from auth.users as a
+      where a.id = v_user.person_id
     ) as s
-    where t.id = u.person_id and t.raw_user_meta_data is distinct from s.metadata and s.metadata is not null
-    returning t.id
-  ),
-  people as (
-    update public.profiles as t
-    set full_name = s.full_name, org_role = s.role
-    from unnest(p_users) as u
-    join public.profiles as o on o.id = u.person_id
-    cross join lateral (
-      select coalesce((u.said).role, o.org_role) as role,
-        coalesce((u.said).full_name, case when 'full_name' <> all (p_clear) then o.full_name end) as full_name
-    ) as s
-    where t.id = u.person_id and (t.full_name, t.org_role) is distinct from (s.full_name, s.role)
-    returning t.id
-  )
-  select array_agg(c.id) into v_ids from (select a.id from accounts as a union select p.id from people as p) as c;
+    where u.id = v_user.person_id and coalesce(u.raw_user_meta_data, '{}') <> s.metadata;
+    v_is_changed := found;
+
+    update public.profiles as p
+    set full_name = coalesce(v_said.full_name, case when 'full_name' <> all (p_clear) then p.full_name end),
+        org_role  = coalesce(v_said.role, p.org_role)
+    where p.id = v_user.person_id
+      and (p.full_name, p.org_role) is distinct from (
+        coalesce(v_said.full_name, case when 'full_name' <> all (p_clear) then p.full_name end), coalesce(v_said.role, p.org_role));
+
+    if v_is_changed or found then
+      v_ids := v_ids || v_user.person_id;
+    end if;
+  end loop;
 
   perform private.log_users('updated', v_ids, p_org_id);
 end;
@@ -1535,6 +1646,27 @@ $function$;
 revoke all on function "private"."changes_wanted"(uuid, integer) from public;
 
 grant execute on function "private"."changes_wanted"(uuid, integer) to "postgres";
+
+-- schemas/private/functions/charge_turn.sql
+
+create or replace function private.charge_turn (
+  p_org_id uuid,
+  p_time   interval
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  insert into private.organization_turns as o (org_id, served_until)
+  values (p_org_id, clock_timestamp() - interval '10 seconds' + p_time)
+  on conflict (org_id) do update
+  set served_until = least(greatest(o.served_until, clock_timestamp() - interval '10 seconds'), clock_timestamp() + interval '10 seconds')
+    + p_time;
+$function$;
+
+revoke all on function "private"."charge_turn"(uuid, interval) from public;
+
+grant execute on function "private"."charge_turn"(uuid, interval) to "postgres";
 
 -- schemas/private/functions/check_corrections.sql
 
@@ -1771,7 +1903,7 @@ declare
   v_users private.named_user[] := array(select u from private.name_users(p_org_id, p_rows) as u);
 begin
   return query
-  select u.place, 'email', 'not_found', 'no record has this key', u.email
+  select u.place, 'email', 'not_found', 'no record has this key', u.address
   from unnest(v_users) as u
   where p_mode = 'delete' and u.person_org_id is distinct from p_org_id
   union all
@@ -1967,7 +2099,7 @@ begin
       order by q.priority, q.id
       limit 64 -- more than there are workers: the first ones may be at work
     ) as t
-    order by o.served_at nulls first, t.priority, t.id
+    order by o.served_until nulls first, t.priority, t.id
   loop
     continue when not pg_try_advisory_lock(private.task_lock_key(v_candidate.id));
 
@@ -2021,9 +2153,7 @@ begin
     set status = 'running', started_at = coalesce(j.started_at, clock_timestamp())
     where j.id = v_task.job_id and j.status = 'pending';
 
-    insert into private.organization_turns as o (org_id, served_at)
-    values (v_task.org_id, clock_timestamp())
-    on conflict (org_id) do update set served_at = excluded.served_at;
+    perform private.charge_turn(v_task.org_id, interval '1 second'); -- until it is known; see run_task
 
     return v_task.id;
   end loop;
@@ -3169,7 +3299,7 @@ create or replace function private.create_all_partitions()
   set search_path to ''
   AS $function$
   select
-    private.create_partitions('public.sync_activity_log', 'month', 2),
+    private.create_partitions('public.sync_activity_log', 'month', 3),
     private.create_partitions('private.import_rows', 'week', 3),
     private.create_partitions('private.import_group_rows', 'week', 3),
     private.create_partitions('private.import_issues', 'week', 3),
@@ -3412,6 +3542,7 @@ declare
   v_table   text;
   v_key     text;
   v_default regclass;
+  v_stray   date[]; -- where the months or weeks begin of what is in it
   v_from    date;
   v_to      date;
   v_name    text;
@@ -3427,8 +3558,15 @@ begin
     v_default := format('private.%I', v_table || '_default')::regclass;
   end if;
 
-  for i in 0..p_ahead loop
-    v_from := date_trunc(p_unit, current_date) + (i || ' ' || p_unit)::interval;
+  execute format('select array_agg(distinct date_trunc(%L, %I)::date) from %s where isfinite(%I)', p_unit, v_key, v_default, v_key)
+  into v_stray;
+
+  for v_from in
+    select (date_trunc(p_unit, current_date) + (n || ' ' || p_unit)::interval)::date from generate_series(0, p_ahead) as n
+    union
+    select unnest(v_stray)
+    order by 1
+  loop
     v_to   := v_from + ('1 ' || p_unit)::interval;
     v_name := v_table || to_char(v_from, c_suffix);
     continue when to_regclass(format('private.%I', v_name)) is not null;
@@ -3493,6 +3631,48 @@ $function$;
 revoke all on function "private"."create_users"(jsonb, uuid, text, text) from public;
 
 grant execute on function "private"."create_users"(jsonb, uuid, text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/cron_activity.sql
+
+create or replace function private.cron_activity()
+  returns table (
+    job               text,
+    schedule          text,
+    is_active         boolean,
+    last_status       text,
+    last_started_at   timestamp with time zone,
+    last_ended_at     timestamp with time zone,
+    last_message      text,
+    failures_last_day bigint
+  )
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  if not private.administers_all() then
+    return;
+  end if;
+
+  return query
+  select j.jobname, j.schedule, j.active, d.status, d.start_time, d.end_time, d.return_message, coalesce(r.failures, 0)
+  from cron.job as j
+  left join (
+    select
+      r.jobid, max(r.runid) as last_runid,
+      count(*) filter (where r.status = 'failed' and r.start_time > now() - interval '1 day') as failures
+    from cron.job_run_details as r
+    group by r.jobid
+  ) as r on r.jobid = j.jobid
+  left join cron.job_run_details as d on d.runid = r.last_runid
+  where j.database = current_database();
+end;
+$function$;
+
+revoke all on function "private"."cron_activity"() from public;
+
+grant execute on function "private"."cron_activity"() to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/dataset_of_file.sql
 
@@ -3854,6 +4034,26 @@ revoke all on function "private"."describe_job"(public.scheduled_jobs) from publ
 
 grant execute on function "private"."describe_job"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/describe_job_at_length.sql
+
+create or replace function private.describe_job_at_length (
+  p_job public.scheduled_jobs
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.describe_job(p_job) || jsonb_build_object(
+    'org_id', p_job.org_id, 'created_by', p_job.created_by, 'run_as', p_job.run_as, 'priority', p_job.priority, 'run_at', p_job.run_at,
+    'params', p_job.params, 'cancel_requested_at', p_job.cancel_requested_at
+  );
+$function$;
+
+revoke all on function "private"."describe_job_at_length"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."describe_job_at_length"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/describe_session.sql
 
 create or replace function private.describe_session (
@@ -3937,6 +4137,7 @@ create or replace function private.do_task (
   AS $function$
 declare
   v_result  private.task_result;
+  v_error   jsonb;
   v_code    text;
   v_message text;
   v_detail  text;
@@ -3945,6 +4146,8 @@ declare
 begin
   if p_job.cancel_requested_at is not null then
     perform private.finish_task(p_task, null);
+  elsif private.stop_unfit_job(p_job) then
+    perform private.return_task(p_task);
   elsif p_job.error is null and (p_job.status = 'running' or p_task.token is not null) then
     perform private.assume_claims(p_job.claims);
     execute format('select r.* from %s as r', p_call) into v_result using p_task, p_answer;
@@ -3968,11 +4171,11 @@ exception when query_canceled or others then -- others alone lets a cancellation
     v_detail  = pg_exception_detail,
     v_hint    = pg_exception_hint,
     v_context = pg_exception_context;
-  perform private.fail_task(
-    p_task,
-    jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')),
-    v_context
-  );
+  v_error := jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, ''));
+  if v_code = '42501' then -- a right that went while it ran: whose, if it was with the person
+    v_error := coalesce(private.unfit_reason(p_job), v_error);
+  end if;
+  perform private.fail_task(p_task, v_error, v_context);
   return v_code;
 end;
 $function$;
@@ -4107,6 +4310,38 @@ $function$;
 revoke all on function "private"."drop_tasks"(uuid) from public;
 
 grant execute on function "private"."drop_tasks"(uuid) to "postgres";
+
+-- schemas/private/functions/due_invitation.sql
+
+create or replace function private.due_invitation()
+  returns uuid
+  language sql
+  set search_path to ''
+  AS $function$
+  select d.user_id
+  from (
+    select distinct i.org_id
+    from public.user_invitations as i
+    where i.status = 'pending' and i.next_attempt_at <= clock_timestamp()
+  ) as w
+  join public.organization as o on o.id = w.org_id and o.is_active
+  cross join lateral (
+    select i.user_id, i.next_attempt_at
+    from public.user_invitations as i
+    where i.org_id = w.org_id and i.status = 'pending' and i.next_attempt_at <= clock_timestamp()
+    order by i.next_attempt_at, i.user_id
+    limit 1
+  ) as d
+  cross join lateral (
+    select max(i.tried_at) as tried_at from public.user_invitations as i where i.org_id = w.org_id
+  ) as l
+  order by l.tried_at nulls first, d.next_attempt_at, d.user_id
+  limit 1;
+$function$;
+
+revoke all on function "private"."due_invitation"() from public;
+
+grant execute on function "private"."due_invitation"() to "postgres";
 
 -- schemas/private/functions/earlier_import.sql
 
@@ -4569,6 +4804,28 @@ $function$;
 revoke all on function "private"."fail_interrupted_uploads"() from public;
 
 grant execute on function "private"."fail_interrupted_uploads"() to "postgres";
+
+-- schemas/private/functions/fail_invitation.sql
+
+create or replace function private.fail_invitation (
+  p_user_id  uuid,
+  p_error    jsonb,
+  p_is_final boolean
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  update public.user_invitations as i
+  set status = (case when p_is_final or i.attempts >= 5 then 'failed' else 'pending' end)::public.invitation_status,
+      next_attempt_at = clock_timestamp() + interval '1 minute' * power(4, i.attempts - 1),
+      error = p_error
+  where i.user_id = p_user_id;
+$function$;
+
+revoke all on function "private"."fail_invitation"(uuid, jsonb, boolean) from public;
+
+grant execute on function "private"."fail_invitation"(uuid, jsonb, boolean) to "postgres";
 
 -- schemas/private/functions/fail_task.sql
 
@@ -5652,17 +5909,18 @@ create or replace function private.insert_users (
 declare
   c_may_confirm constant boolean := private.may_confirm_users(p_org_id);
   v_people     private.new_user[];
+  v_person     private.new_user;
   v_schema     text;
   v_constraint text;
 begin
   -- A phone number signs people in where that is switched on: without the right to confirm it is but metadata.
   v_people := array(
     select row(
-      gen_random_uuid(), u.org_id, u.email, (u.said).password, (u.said).password_hash, (u.said).full_name,
+      gen_random_uuid(), u.org_id, u.address, (u.said).password, (u.said).password_hash, (u.said).full_name,
       coalesce((u.said).role, 'viewer'),
-      case when c_may_confirm then u.phone end,
+      case when c_may_confirm then u.digits end,
       coalesce((u.said).metadata, '{}')
-        || case when u.phone is not null and not c_may_confirm then jsonb_build_object('phone', u.phone) else '{}' end,
+        || case when u.digits is not null and not c_may_confirm then jsonb_build_object('phone', u.digits) else '{}' end,
       c_may_confirm and (u.said).send_invite is not true,
       coalesce((u.said).send_invite, not c_may_confirm)
     )::private.new_user
@@ -5683,11 +5941,15 @@ begin
     perform private.refuse_row('already_exists', 'email', 'this address has an account');
   end;
 
-  -- They were made with the accounts, by a trigger.
-  update public.profiles as p
-  set org_id = s.org_id, org_role = s.role, full_name = coalesce(s.full_name, p.full_name)
-  from unnest(v_people) as s
-  where p.id = s.id;
+  -- A trigger made them with the accounts. A merge that may insert has the people lead the join, whatever the
+  -- statistics take the table for.
+  merge into public.profiles as p
+  using (select s.* from unnest(v_people) as s order by s.id) as s
+  on p.id = s.id
+  when matched then
+    update set org_id = s.org_id, org_role = s.role, full_name = coalesce(s.full_name, p.full_name)
+  when not matched then
+    insert (id, email, org_id, org_role, full_name) values (s.id, s.email, s.org_id, s.role, s.full_name);
 
   perform private.log_users('created', array(select s.id from unnest(v_people) as s), p_org_id);
 
@@ -5696,16 +5958,38 @@ begin
   where s.is_invited
   group by s.org_id;
 
-  update auth.users as u
-  set encrypted_password = extensions.crypt(s.password, extensions.gen_salt('bf', 10))
-  from unnest(v_people) as s
-  where u.id = s.id and s.password is not null;
+  foreach v_person in array v_people loop
+    if v_person.password is not null then
+      update auth.users as u
+      set encrypted_password = extensions.crypt(v_person.password, extensions.gen_salt('bf', 10))
+      where u.id = v_person.id;
+    end if;
+  end loop;
 end;
 $function$;
 
 revoke all on function "private"."insert_users"(uuid, private.named_user[]) from public;
 
 grant execute on function "private"."insert_users"(uuid, private.named_user[]) to "postgres";
+
+-- schemas/private/functions/invitations_left.sql
+
+create or replace function private.invitations_left()
+  returns integer
+  language sql
+  set search_path to ''
+  AS $function$
+  select case
+    when bool_or(c.paused_until > clock_timestamp()) then 0
+    else private.setting('users.invites_per_hour')::integer
+      - coalesce(sum(c.mail_count) filter (where c.called_at > clock_timestamp() - interval '1 hour'), 0)
+  end::integer
+  from private.invitation_calls as c;
+$function$;
+
+revoke all on function "private"."invitations_left"() from public;
+
+grant execute on function "private"."invitations_left"() to "postgres";
 
 -- schemas/private/functions/is_applicable.sql
 
@@ -5919,6 +6203,23 @@ revoke all on function "private"."issue_summary"(public.import_batches) from pub
 
 grant execute on function "private"."issue_summary"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/job_cursor.sql
+
+create or replace function private.job_cursor (
+  p_job public.scheduled_jobs
+)
+  returns text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select to_char(p_job.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '_' || p_job.id;
+$function$;
+
+revoke all on function "private"."job_cursor"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."job_cursor"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/join_pieces.sql
 
 create or replace function private.join_pieces (
@@ -6093,9 +6394,11 @@ begin
   with named as (
     select
       u.*,
-      private.email_fault(u.email) as email_fault,
+      (u.said).*,
+      private.email_fault(u.address) as email_fault,
       private.password_fault((u.said).password, c_min_length, c_kinds) as password_fault,
       coalesce(u.person_org_id = u.org_id, false) as is_theirs,
+      p_mode = 'insert' or p_mode = 'upsert' and u.person_org_id is distinct from u.org_id as is_new,
       -- no admin any more
       u.is_active_admin and (c_is_manager or u.person_org_id = p_org_id) and case p_mode
         when 'delete' then not u.is_system_admin and u.person_id is distinct from auth.uid()
@@ -6118,41 +6421,41 @@ begin
   select distinct on (u.place, j.field) u.place, j.field, j.code, j.message, j.value
   from counted as u
   cross join lateral (values
-    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, (u.said).email, u.email_fault is not null),
-    (2, 'email', 'already_exists', 'this address has an account', u.email,
-      u.is_taken and (p_mode = 'insert' or p_mode = 'upsert' and not u.is_theirs)),
-    (3, 'email', 'not_found', 'no record has this key', u.email,
+    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, u.email,
+      u.is_new and u.email_fault is not null),
+    (2, 'email', 'already_exists', 'this address has an account', u.address,
+      u.is_new and u.is_taken),
+    (3, 'email', 'not_found', 'no record has this key', u.address,
       p_mode = 'update' and not u.is_theirs
         or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)),
-    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.email,
+    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.address,
       p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager),
-    (5, 'email', 'own_account', 'one''s own account is not deleted', u.email, p_mode = 'delete' and u.person_id = auth.uid()),
-    (6, 'email', 'system_admin', 'system admins are not deleted', u.email, p_mode = 'delete' and u.is_system_admin),
-    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.email, p_mode = 'delete' and u.is_last_admin),
-    (8, 'role', 'last_admin', 'the last admin of an organization stays one', (u.said).role::text, p_mode <> 'delete' and u.is_last_admin),
-    (9, 'role', 'permission_denied', 'a role above one''s own is not given', (u.said).role::text,
-      p_mode <> 'delete' and not c_is_manager and (u.said).role > c_role),
-    (10, 'organization', 'permission_denied', 'only system admins name another organization', (u.said).organization,
+    (5, 'email', 'own_account', 'one''s own account is not deleted', u.address, p_mode = 'delete' and u.person_id = auth.uid()),
+    (6, 'email', 'system_admin', 'system admins are not deleted', u.address, p_mode = 'delete' and u.is_system_admin),
+    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.address, p_mode = 'delete' and u.is_last_admin),
+    (8, 'role', 'last_admin', 'the last admin of an organization stays one', u.role::text, p_mode <> 'delete' and u.is_last_admin),
+    (9, 'role', 'permission_denied', 'a role above one''s own is not given', u.role::text,
+      p_mode <> 'delete' and not c_is_manager and u.role > c_role),
+    (10, 'organization', 'permission_denied', 'only system admins name another organization', u.organization,
       p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id),
-    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', (u.said).organization,
+    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', u.organization,
       p_mode <> 'delete' and u.org_id is null),
     (12, 'password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and (u.said).password is not null and not c_may_confirm),
+      p_mode <> 'delete' and u.password is not null and not c_may_confirm),
     (13, 'password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and (u.said).password_hash is not null and not c_may_confirm),
+      p_mode <> 'delete' and u.password_hash is not null and not c_may_confirm),
     (14, 'password_hash', 'invalid_format', 'password and hash exclude each other', null,
-      p_mode <> 'delete' and (u.said).password is not null and (u.said).password_hash is not null),
-    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length((u.said).password) > 72),
+      p_mode <> 'delete' and u.password is not null and u.password_hash is not null),
+    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length(u.password) > 72),
     (16, 'password', 'invalid_format', u.password_fault, null, p_mode <> 'delete' and u.password_fault is not null),
     (17, 'password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null,
-      p_mode <> 'delete' and (u.said).password_hash is not null and not private.is_password_hash((u.said).password_hash)),
-    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', (u.said).phone,
-      p_mode <> 'delete' and u.phone !~ '^[1-9][0-9]{6,14}$'),
-    (19, 'phone', 'already_exists', 'this phone number has an account', (u.said).phone,
-      p_mode in ('insert', 'upsert') and not u.is_theirs and c_may_confirm
-        and exists (select from auth.users as o where o.phone = u.phone)),
-    (20, 'metadata', 'invalid_type', 'not a JSON object', (u.said).metadata::text,
-      p_mode <> 'delete' and jsonb_typeof((u.said).metadata) <> 'object')
+      p_mode <> 'delete' and u.password_hash is not null and not private.is_password_hash(u.password_hash)),
+    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', u.phone,
+      u.is_new and u.digits !~ '^[1-9][0-9]{6,14}$'),
+    (19, 'phone', 'already_exists', 'this phone number has an account', u.phone,
+      u.is_new and c_may_confirm and exists (select from auth.users as o where o.phone = u.digits)),
+    (20, 'metadata', 'invalid_type', 'not a JSON object', u.metadata::text,
+      p_mode <> 'delete' and jsonb_typeof(u.metadata) <> 'object')
   ) as j (position, field, code, message, value, applies)
   where j.applies
   order by u.place, j.field, j.position;
@@ -6402,7 +6705,7 @@ grant execute on function "private"."log_activity"(uuid, public.sync_entity_type
 -- schemas/private/functions/log_job_activity.sql
 
 create or replace function private.log_job_activity (
-  p_batch  public.import_batches,
+  p_job    public.scheduled_jobs,
   p_action public.sync_action,
   p_status public.sync_status_type
 )
@@ -6411,14 +6714,14 @@ create or replace function private.log_job_activity (
   set search_path to ''
   AS $function$
   select private.log_activity(
-    p_batch.org_id, (select d.entity_type from public.datasets as d where d.key = p_batch.dataset), p_action, p_status,
-    p_batch.id::text, jsonb_build_object('import_status', p_batch.status, 'dataset', p_batch.dataset, 'file_name', p_batch.file_name)
+    p_job.org_id, p_job.entity_type, p_action, p_status, coalesce(p_job.batch_id, p_job.id)::text,
+    jsonb_build_object('job_id', p_job.id, 'job_type', p_job.job_type)
   );
 $function$;
 
-revoke all on function "private"."log_job_activity"(public.import_batches, public.sync_action, public.sync_status_type) from public;
+revoke all on function "private"."log_job_activity"(public.scheduled_jobs, public.sync_action, public.sync_status_type) from public;
 
-grant execute on function "private"."log_job_activity"(public.import_batches, public.sync_action, public.sync_status_type) to "postgres";
+grant execute on function "private"."log_job_activity"(public.scheduled_jobs, public.sync_action, public.sync_status_type) to "postgres";
 
 -- schemas/private/functions/log_session.sql
 
@@ -6594,9 +6897,8 @@ create or replace function private.name_users (
   left join organizations as o on o.name = btrim(r.organization)
   left join lateral (
     select f.*
-    from public.profiles as f
-    join auth.users as u on u.id = f.id and not u.is_sso_user
-    where lower(f.email) = lower(r.email)
+    from (select a.* from public.profiles as a where lower(a.email) = lower(r.email) offset 0) as f
+    where exists (select from auth.users as u where u.id = f.id and not u.is_sso_user offset 0)
     limit 1
   ) as p on true;
 $function$;
@@ -6604,6 +6906,64 @@ $function$;
 revoke all on function "private"."name_users"(uuid, private.user_row[]) from public;
 
 grant execute on function "private"."name_users"(uuid, private.user_row[]) to "postgres";
+
+-- schemas/private/functions/next_invitation.sql
+
+create or replace function private.next_invitation (
+  p_token   uuid,
+  p_outcome jsonb
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  c_longest constant interval := '100 seconds'; -- well within what an edge function lives
+  v_call    private.invitation_calls;
+  v_person  uuid;
+  v_email   text;
+begin
+  select c.* into v_call from private.invitation_calls as c where c.token = p_token for update;
+  if (v_call.ended_at is null and v_call.expires_at > clock_timestamp()) is not true then
+    raise exception using
+      errcode = 'PT409',
+      message = 'call of the worker function is over',
+      detail  = format('invitations, token %s', p_token),
+      hint    = 'Stop: another call goes on.';
+  end if;
+
+  if v_call.user_id = (p_outcome ->> 'user_id')::uuid then -- else it was said before
+    perform private.record_invitation(v_call, p_outcome);
+    select c.* into v_call from private.invitation_calls as c where c.token = p_token;
+  end if;
+
+  if v_call.ended_at is null and v_call.called_at > clock_timestamp() - c_longest and private.invitations_left() > 0 then
+    v_person := private.due_invitation();
+  end if;
+
+  update public.user_invitations as i
+  set status = 'sending', attempts = i.attempts + 1, tried_at = clock_timestamp(), email = lower(u.email),
+      next_attempt_at = clock_timestamp() + interval '3 minutes'
+  from auth.users as u
+  where i.user_id = v_person and u.id = i.user_id
+  returning i.email into v_email;
+
+  if not found then
+    update private.invitation_calls as c set ended_at = clock_timestamp() where c.token = p_token;
+    return null;
+  end if;
+
+  update private.invitation_calls as c
+  set user_id = v_person, mail_count = c.mail_count + 1, expires_at = clock_timestamp() + interval '3 minutes'
+  where c.token = p_token;
+  return jsonb_build_object('user_id', v_person, 'email', v_email);
+end;
+$function$;
+
+revoke all on function "private"."next_invitation"(uuid, jsonb) from public;
+
+grant execute on function "private"."next_invitation"(uuid, jsonb) to "postgres", "service_role";
 
 -- schemas/private/functions/normalize_mapping.sql
 
@@ -6968,6 +7328,64 @@ revoke all on function "private"."outcome_counts"(public.import_batches) from pu
 
 grant execute on function "private"."outcome_counts"(public.import_batches) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/partition_activity.sql
+
+create or replace function private.partition_activity()
+  returns table (
+    table_name       text,
+    partitions       bigint,
+    partitions_ahead bigint,
+    covered_until    date,
+    default_rows     bigint,
+    total_bytes      numeric
+  )
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  c_most constant integer := 10000; -- rows that are counted in a default partition, where none should be
+  v_parent record;
+begin
+  if not private.administers_all() then
+    return;
+  end if;
+
+  for v_parent in
+    select t.partrelid::regclass as name, nullif(t.partdefid, 0)::regclass as default_partition
+    from pg_partitioned_table as t
+    join pg_class as c on c.oid = t.partrelid
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+    order by t.partrelid::regclass::text
+  loop
+    table_name := v_parent.name::text;
+
+    select count(b.from_on), count(*) filter (where b.from_on > current_date), max(b.to_on), sum(pg_total_relation_size(i.inhrelid))
+    into partitions, partitions_ahead, covered_until, total_bytes
+    from pg_inherits as i
+    join pg_class as c on c.oid = i.inhrelid
+    cross join lateral pg_get_expr(c.relpartbound, c.oid) as e (bound)
+    cross join lateral (
+      select
+        substring(e.bound from 'FROM \(''([^'']+)''\)')::date as from_on,
+        substring(e.bound from 'TO \(''([^'']+)''\)')::date as to_on
+    ) as b
+    where i.inhparent = v_parent.name;
+
+    default_rows := 0;
+    if v_parent.default_partition is not null then
+      execute format('select count(*) from (select from %s limit %s) as r', v_parent.default_partition, c_most) into default_rows;
+    end if;
+    return next;
+  end loop;
+end;
+$function$;
+
+revoke all on function "private"."partition_activity"() from public;
+
+grant execute on function "private"."partition_activity"() to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/password_fault.sql
 
 create or replace function private.password_fault (
@@ -7006,17 +7424,11 @@ create or replace function private.pause_import (
   AS $function$
 declare
   v_batch public.import_batches;
-  v_job   public.scheduled_jobs;
 begin
   loop
     select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
-    v_job := private.unfinished_job(v_batch);
-    if v_job.status = 'paused' then
-      return;
-    end if;
-    exit when private.pause_job(v_job.id); -- else it ended meanwhile, and another may have begun
+    exit when private.pause_unfinished(private.unfinished_job(v_batch)); -- else it ended meanwhile, and another may have begun
   end loop;
-  perform private.log_job_activity(v_batch, 'paused', 'paused');
 end;
 $function$;
 
@@ -7051,6 +7463,51 @@ $function$;
 revoke all on function "private"."pause_job"(uuid) from public;
 
 grant execute on function "private"."pause_job"(uuid) to "postgres";
+
+-- schemas/private/functions/pause_own_job.sql
+
+create or replace function private.pause_own_job (
+  p_job_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  while not private.pause_unfinished(private.require_job(p_job_id)) loop
+  end loop;
+end;
+$function$;
+
+revoke all on function "private"."pause_own_job"(uuid) from public;
+
+grant execute on function "private"."pause_own_job"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/pause_unfinished.sql
+
+create or replace function private.pause_unfinished (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.require_unfinished(p_job);
+  if p_job.status <> 'paused' then
+    if not private.pause_job(p_job.id) then
+      return false;
+    end if;
+    perform private.log_job_activity(p_job, 'paused', 'paused');
+  end if;
+  return true;
+end;
+$function$;
+
+revoke all on function "private"."pause_unfinished"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."pause_unfinished"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/people_of_import.sql
 
@@ -7194,6 +7651,45 @@ $function$;
 revoke all on function "private"."planned_fields"(public.import_batches) from public;
 
 grant execute on function "private"."planned_fields"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/post_invitations.sql
+
+create or replace function private.post_invitations()
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_token uuid;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('users.invite', 0)) then
+    return false;
+  end if;
+
+  delete from private.invitation_calls as c
+  where c.called_at < clock_timestamp() - interval '1 day' and (c.paused_until > clock_timestamp()) is not true;
+
+  -- Its call died. The mail may have gone out; better twice than never.
+  perform private.fail_invitation(
+    i.user_id, '{"code": "08006", "message": "worker function did not answer", "status": null}', false
+  )
+  from public.user_invitations as i
+  where i.status = 'sending' and i.next_attempt_at <= clock_timestamp();
+
+  if exists (select from private.invitation_calls as c where c.ended_at is null and c.expires_at > clock_timestamp())
+    or private.invitations_left() < 1 or private.due_invitation() is null then
+    return false;
+  end if;
+
+  insert into private.invitation_calls default values returning token into v_token;
+  perform private.post_to_worker('invitations', jsonb_build_object('token', v_token));
+  return true;
+end;
+$function$;
+
+revoke all on function "private"."post_invitations"() from public;
+
+grant execute on function "private"."post_invitations"() to "postgres";
 
 -- schemas/private/functions/post_task.sql
 
@@ -7528,15 +8024,9 @@ begin
   );
   get diagnostics v_plans = row_count;
 
-  with gone as (
-    delete from public.scheduled_jobs as j
-    where j.id in (select o.id from public.scheduled_jobs as o where o.finished_at < v_jobs_before limit c_most)
-    returning j.org_id, j.id
-  )
-  delete from public.sync_progress as p
-  using gone as g
-  where p.org_id = g.org_id and p.sync_id = g.id::text;
-  get diagnostics v_jobs = row_count;
+  v_jobs := private.remove_jobs(array(
+    select j.id from public.scheduled_jobs as j where j.finished_at < v_jobs_before limit c_most
+  ));
 
   delete from cron.job_run_details as d
   where d.runid in (
@@ -7553,6 +8043,36 @@ $function$;
 revoke all on function "private"."purge_expired"() from public;
 
 grant execute on function "private"."purge_expired"() to "postgres";
+
+-- schemas/private/functions/queue_invitations.sql
+
+create or replace function private.queue_invitations (
+  p_org_id   uuid,
+  p_user_ids uuid[]
+)
+  returns integer
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_count integer;
+begin
+  insert into public.user_invitations as i (user_id, org_id, email)
+  select u.id, p_org_id, lower(u.email)
+  from auth.users as u
+  where u.id = any (p_user_ids) and u.email is not null and u.email_confirmed_at is null
+  on conflict (user_id) do update
+  set org_id = excluded.org_id, email = excluded.email, status = 'pending', attempts = 0, next_attempt_at = clock_timestamp(),
+      error = null, requested_by = excluded.requested_by
+  where i.status in ('sent', 'failed');
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$function$;
+
+revoke all on function "private"."queue_invitations"(uuid, uuid[]) from public;
+
+grant execute on function "private"."queue_invitations"(uuid, uuid[]) to "postgres";
 
 -- schemas/private/functions/read_import_issues.sql
 
@@ -7778,6 +8298,105 @@ revoke all on function "private"."read_import_rows"(uuid, text, integer, integer
 
 grant execute on function "private"."read_import_rows"(uuid, text, integer, integer) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/read_job.sql
+
+create or replace function private.read_job (
+  p_job_id uuid
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  c_most_errors constant integer := 100;
+  v_job      public.scheduled_jobs;
+  v_progress jsonb;
+  v_tasks    jsonb;
+  v_errors   jsonb;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.id = p_job_id and j.org_id in (select private.org_ids('viewer'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'job not found';
+  end if;
+
+  select jsonb_build_object('elapsed_seconds', p.elapsed_seconds, 'items_per_minute', p.speed_items_per_min, 'eta_seconds', p.eta_seconds)
+  into v_progress
+  from public.sync_progress as p
+  where p.org_id = v_job.org_id and p.sync_id = v_job.id::text;
+
+  if v_job.org_id in (select private.org_ids('admin')) then
+    select jsonb_build_object(
+      'waiting', count(*) filter (where q.status in ('pending', 'held') and q.token is null),
+      'running', count(*) filter (where q.status = 'running' or q.token is not null),
+      'dead', count(*) filter (where q.status = 'failed'))
+    into v_tasks
+    from public.sync_job_queue as q
+    where q.job_id = v_job.id;
+
+    select coalesce(jsonb_agg(to_jsonb(e) - '{id, org_id, job_id}'::text[] order by e.at desc, e.id desc), '[]') into v_errors
+    from (
+      select l.* from public.sync_error_log as l where l.job_id = v_job.id order by l.at desc, l.id desc limit c_most_errors
+    ) as e;
+  end if;
+
+  return private.describe_job_at_length(v_job) || jsonb_build_object('progress', v_progress, 'tasks', v_tasks, 'errors', v_errors);
+end;
+$function$;
+
+revoke all on function "private"."read_job"(uuid) from public;
+
+grant execute on function "private"."read_job"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/read_jobs.sql
+
+create or replace function private.read_jobs (
+  p_status    public.sync_status_type,
+  p_job_type  text,
+  p_import_id uuid,
+  p_is_own    boolean,
+  p_since     timestamp with time zone,
+  p_org_id    uuid,
+  p_before_at timestamp with time zone,
+  p_before_id uuid,
+  p_page_size integer
+)
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  with page as (
+    select j as job, row_number() over (order by j.created_at desc, j.id desc) as position
+    from public.scheduled_jobs as j
+    where j.org_id in (select private.org_ids('viewer'))
+      and (p_org_id is null or j.org_id = p_org_id)
+      and (p_status is null or j.status = p_status)
+      and (p_job_type is null or j.job_type = p_job_type)
+      and (p_import_id is null or j.batch_id = p_import_id)
+      and (not p_is_own or j.created_by = (select auth.uid()))
+      and (p_since is null or j.created_at >= p_since)
+      and (p_before_at is null or (j.created_at, j.id) < (p_before_at, p_before_id))
+    order by j.created_at desc, j.id desc
+    limit p_page_size
+  )
+  select jsonb_build_object(
+    'jobs', coalesce(jsonb_agg(private.describe_job_at_length(p.job) order by p.position), '[]'),
+    'next_before', max(private.job_cursor(p.job)) filter (where p.position = p_page_size)
+  )
+  from page as p;
+$function$;
+
+revoke all on function "private"."read_jobs"(public.sync_status_type, text, uuid, boolean, timestamp with time zone, uuid, timestamp with time zone, uuid, integer) from public;
+
+grant execute
+  on function "private"."read_jobs"(public.sync_status_type, text, uuid, boolean, timestamp with time zone, uuid, timestamp with time zone, uuid, integer)
+  to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/read_settings.sql
 
 create or replace function private.read_settings (
@@ -7910,6 +8529,54 @@ revoke all on function "private"."record_image"(public.datasets) from public;
 
 grant execute on function "private"."record_image"(public.datasets) to "postgres";
 
+-- schemas/private/functions/record_invitation.sql
+
+create or replace function private.record_invitation (
+  p_call    private.invitation_calls,
+  p_outcome jsonb
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_patience constant interval := '5 minutes'; -- where it asks for some and does not say how much
+  c_longest  constant integer := 86400;
+  v_status   integer := (p_outcome ->> 'status')::integer; -- of HTTP; 0: there was no answer
+  v_after    integer := (p_outcome ->> 'retry_after_seconds')::integer;
+  v_is_sent  boolean := v_status between 200 and 299;
+  v_is_final boolean := v_status between 400 and 499 and v_status not in (401, 403, 404, 405, 408, 429);
+begin
+  if v_is_sent then
+    update public.user_invitations as i
+    set status = 'sent', error = null, sent_at = clock_timestamp()
+    where i.user_id = p_call.user_id;
+  elsif v_status = 429 then
+    update public.user_invitations as i
+    set status = 'pending', attempts = i.attempts - 1, next_attempt_at = clock_timestamp()
+    where i.user_id = p_call.user_id;
+  else
+    perform private.fail_invitation(p_call.user_id, jsonb_build_object(
+      'code', coalesce(p_outcome ->> 'code', '08006'), 'message', coalesce(p_outcome ->> 'message', 'no reason was given'),
+      'status', nullif(v_status, 0)), v_is_final);
+  end if;
+
+  update private.invitation_calls as c
+  set user_id = null,
+      mail_count = c.mail_count - (not v_is_sent)::integer,
+      ended_at = case when not v_is_sent and not v_is_final then clock_timestamp() end,
+      paused_until = case
+        when v_status = 429 or v_after is not null then
+          clock_timestamp() + coalesce(make_interval(secs => least(v_after, c_longest)), c_patience)
+      end
+  where c.token = p_call.token;
+end;
+$function$;
+
+revoke all on function "private"."record_invitation"(private.invitation_calls, jsonb) from public;
+
+grant execute on function "private"."record_invitation"(private.invitation_calls, jsonb) to "postgres";
+
 -- schemas/private/functions/record_key.sql
 
 create or replace function private.record_key (
@@ -7975,13 +8642,13 @@ begin
 
   if private.has_groups(p_batch.id) then
     execute format(
-      'update private.import_rows as r set cells = %s from private.chunk_rows($1, $2, $3, $4) as c'
-      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number = c.row_number', v_cells)
+      'update private.import_rows as r set cells = %1$s from private.chunk_rows($1, $2, $3, $4) as c'
+      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number = c.row_number and r.cells is distinct from %1$s', v_cells)
     using p_batch.staged_on, p_batch.id, p_from_row, p_to_row;
   else
     execute format(
-      'update private.import_rows as r set cells = %s'
-      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4', v_cells)
+      'update private.import_rows as r set cells = %1$s'
+      ' where r.staged_on = $1 and r.batch_id = $2 and r.row_number > $3 and r.row_number <= $4 and r.cells is distinct from %1$s', v_cells)
     using p_batch.staged_on, p_batch.id, p_from_row, p_to_row;
   end if;
 end;
@@ -8124,7 +8791,6 @@ create or replace function private.refuse_row (
 )
   returns void
   language plpgsql
-  immutable
   set search_path to ''
   AS $function$
 begin
@@ -8315,6 +8981,26 @@ grant execute
   on function "private"."register_dataset"(text, text, text[], text, public.sync_entity_type, public.import_mode[], name, text, text, text, text, public.org_role)
   to "postgres";
 
+-- schemas/private/functions/release_due_jobs.sql
+
+create or replace function private.release_due_jobs()
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.release_queued_jobs(d.org_id)
+  from (
+    select distinct j.org_id
+    from public.scheduled_jobs as j
+    where j.status = 'queued' and j.phase is distinct from 'waiting' and j.run_at <= clock_timestamp()
+    order by j.org_id
+  ) as d;
+$function$;
+
+revoke all on function "private"."release_due_jobs"() from public;
+
+grant execute on function "private"."release_due_jobs"() to "postgres";
+
 -- schemas/private/functions/release_if_queued.sql
 
 create or replace function private.release_if_queued (
@@ -8359,6 +9045,7 @@ begin
     select j.id into v_next
     from public.scheduled_jobs as j
     where j.org_id = p_org_id and j.status = 'queued' and j.phase is distinct from 'waiting'
+      and j.run_at <= clock_timestamp()
     order by j.priority, j.run_at, j.created_at
     limit 1
     for no key update skip locked;
@@ -8373,6 +9060,57 @@ $function$;
 revoke all on function "private"."release_queued_jobs"(uuid) from public;
 
 grant execute on function "private"."release_queued_jobs"(uuid) to "postgres";
+
+-- schemas/private/functions/remove_jobs.sql
+
+create or replace function private.remove_jobs (
+  p_ids uuid[]
+)
+  returns integer
+  language sql
+  set search_path to ''
+  AS $function$
+  with gone as (
+    delete from public.scheduled_jobs as j where j.id = any (p_ids) returning j.org_id, j.id
+  ),
+  progress as (
+    delete from public.sync_progress as p using gone as g where p.org_id = g.org_id and p.sync_id = g.id::text
+  )
+  select count(*)::integer from gone;
+$function$;
+
+revoke all on function "private"."remove_jobs"(uuid[]) from public;
+
+grant execute on function "private"."remove_jobs"(uuid[]) to "postgres";
+
+-- schemas/private/functions/remove_own_job.sql
+
+create or replace function private.remove_own_job (
+  p_job_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs := private.require_job(p_job_id);
+begin
+  if v_job.finished_at is null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'job has not ended',
+      detail  = format('job %s is %s', v_job.id, v_job.status),
+      hint    = 'Cancel it first.';
+  end if;
+  perform private.remove_jobs(array[v_job.id]);
+  perform private.log_job_activity(v_job, 'deleted', v_job.status);
+end;
+$function$;
+
+revoke all on function "private"."remove_own_job"(uuid) from public;
+
+grant execute on function "private"."remove_own_job"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/remove_users.sql
 
@@ -8408,13 +9146,15 @@ begin
   select b.* into v_batch
   from public.import_batches as b
   where b.dataset in (select f.dataset from public.dataset_fields as f where f.is_secret)
-    and (b.status in ('staged', 'validated', 'failed') or exists (
-      select from public.scheduled_jobs as j where j.batch_id = b.id and j.status = 'paused' and j.job_type <> 'undo'
-    ))
     and b.staged_at is not null
     and b.redacted_at is null
-    and coalesce(b.finished_at, b.validated_at, b.staged_at)
-      < now() - make_interval(hours => private.setting('imports.secret_hours', b.org_id)::integer)
+    and (b.status in ('cancelled', 'undone') or (
+      coalesce(b.finished_at, b.validated_at, b.staged_at)
+        < now() - make_interval(hours => private.setting('imports.secret_hours', b.org_id)::integer)
+      and (b.status in ('staged', 'validated', 'failed') or exists (
+        select from public.scheduled_jobs as j where j.batch_id = b.id and j.status = 'paused' and j.job_type <> 'undo'
+      ))
+    ))
   order by b.staged_at
   limit 1;
   if not found then
@@ -8428,12 +9168,15 @@ begin
 
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
-  if v_batch.status = 'failed' then
-    perform private.redact_import(v_batch);
-  elsif v_batch.status in ('staged', 'validated') then
-    update public.import_batches as b set status = 'cancelled' where b.id = v_batch.id;
-  end if;
-  return v_batch.status in ('staged', 'validated', 'failed', 'cancelled');
+  case
+    when v_batch.status in ('staged', 'validated') then
+      update public.import_batches as b set status = 'cancelled' where b.id = v_batch.id;
+    when v_batch.status in ('failed', 'cancelled', 'undone') then
+      perform private.redact_import(v_batch);
+    else
+      return false;
+  end case;
+  return true;
 end;
 $function$;
 
@@ -8643,6 +9386,23 @@ revoke all on function "private"."require_idle_session"(public.import_sessions) 
 
 grant execute on function "private"."require_idle_session"(public.import_sessions) to "postgres";
 
+-- schemas/private/functions/require_import_job_right.sql
+
+create or replace function private.require_import_job_right (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.require_import_right(b) from public.import_batches as b where b.id = p_job.batch_id;
+$function$;
+
+revoke all on function "private"."require_import_job_right"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."require_import_job_right"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/require_import_right.sql
 
 create or replace function private.require_import_right (
@@ -8670,6 +9430,42 @@ $function$;
 revoke all on function "private"."require_import_right"(public.import_batches) from public;
 
 grant execute on function "private"."require_import_right"(public.import_batches) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/require_job.sql
+
+create or replace function private.require_job (
+  p_job_id uuid
+)
+  returns public.scheduled_jobs
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_job   public.scheduled_jobs;
+  v_right text;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.id = p_job_id and j.org_id in (select private.org_ids('viewer'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'job not found';
+  end if;
+
+  select t.right_function into v_right from private.job_types as t where t.job_type = v_job.job_type;
+  if v_right is null then
+    perform private.require_org_role(
+      v_job.org_id, case when v_job.created_by = auth.uid() then 'member' else 'admin' end::public.org_role);
+  else
+    execute format('select %s($1)', v_right) using v_job;
+  end if;
+  return v_job;
+end;
+$function$;
+
+revoke all on function "private"."require_job"(uuid) from public;
+
+grant execute on function "private"."require_job"(uuid) to "postgres";
 
 -- schemas/private/functions/require_mapped_fields.sql
 
@@ -8846,6 +9642,47 @@ $function$;
 revoke all on function "private"."require_receiving"(uuid) from public;
 
 grant execute on function "private"."require_receiving"(uuid) to "postgres";
+
+-- schemas/private/functions/require_retriable.sql
+
+create or replace function private.require_retriable (
+  p_job_id uuid,
+  OUT      job_type text,
+  OUT      params jsonb
+)
+  returns record
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs := private.require_job(p_job_id);
+begin
+  if v_job.status <> 'failed'
+    or not exists (select from public.sync_job_queue as q where q.job_id = v_job.id)
+    or exists (
+      select from public.scheduled_jobs as n
+      where n.batch_id = v_job.batch_id and n.created_at > v_job.created_at and n.params -> 'dry_run' is distinct from 'true'
+    ) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'nothing of the job can be tried again',
+      detail  = format('job %s is %s', v_job.id, v_job.status),
+      hint    = case
+        when v_job.finished_at is null then 'Wait until it has ended.'
+        when v_job.status = 'failed' then 'Another job went on after it.'
+        else 'It did not fail.'
+      end;
+  end if;
+  job_type := v_job.job_type;
+  params := v_job.params || jsonb_build_object('retry', true, 'retries', v_job.id);
+end;
+$function$;
+
+revoke all on function "private"."require_retriable"(uuid) from public;
+
+grant execute on function "private"."require_retriable"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/require_reversible.sql
 
@@ -9065,6 +9902,38 @@ revoke all on function "private"."require_template_right"(uuid, public.org_role)
 
 grant execute on function "private"."require_template_right"(uuid, public.org_role) to "postgres";
 
+-- schemas/private/functions/require_unfinished.sql
+
+create or replace function private.require_unfinished (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if p_job.finished_at is not null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'job has ended',
+      detail  = format('job %s is %s', p_job.id, p_job.status),
+      hint    = case p_job.status when 'failed' then 'Retry it.' else 'Start a new one.' end;
+  elsif p_job.cancel_requested_at is not null or (p_job.error is not null and p_job.phase is distinct from 'waiting') then
+    raise exception using
+      errcode = 'PT409',
+      message = 'job is about to end',
+      detail  = format('job %s: its tasks in flight end, then it is %s',
+        p_job.id, case when p_job.error is null then 'cancelled' else 'failed' end),
+      hint    = 'Wait a moment.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_unfinished"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."require_unfinished"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/require_unredacted.sql
 
 create or replace function private.require_unredacted (
@@ -9157,28 +10026,11 @@ create or replace function private.resume_import (
   p_import_id uuid
 )
   returns void
-  language plpgsql
+  language sql
   security definer
   set search_path to ''
   AS $function$
-declare
-  v_batch public.import_batches;
-  v_job   public.scheduled_jobs;
-begin
-  select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
-  v_job := private.unfinished_job(v_batch);
-  if not private.resume_job(v_job.id) then
-    raise exception using
-      errcode = 'PT409',
-      message = 'import is not paused',
-      detail  = format('import %s: its job is %s', v_batch.id, v_job.status),
-      hint    = 'It goes on by itself.';
-  end if;
-  if v_job.phase = 'waiting' then
-    perform private.settle_waiting_job(v_job); -- resume_job has locked the organization
-  end if;
-  perform private.log_job_activity(v_batch, 'resumed', 'running');
-end;
+  select private.resume_unfinished(private.unfinished_job(b)) from public.import_batches as b where b.id = p_import_id;
 $function$;
 
 revoke all on function "private"."resume_import"(uuid) from public;
@@ -9214,6 +10066,77 @@ $function$;
 revoke all on function "private"."resume_job"(uuid) from public;
 
 grant execute on function "private"."resume_job"(uuid) to "postgres";
+
+-- schemas/private/functions/resume_own_job.sql
+
+create or replace function private.resume_own_job (
+  p_job_id uuid
+)
+  returns void
+  language sql
+  security definer
+  set search_path to ''
+  AS $function$
+  select private.resume_unfinished(private.require_job(p_job_id));
+$function$;
+
+revoke all on function "private"."resume_own_job"(uuid) from public;
+
+grant execute on function "private"."resume_own_job"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/resume_unfinished.sql
+
+create or replace function private.resume_unfinished (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.require_unfinished(p_job);
+  if not private.resume_job(p_job.id) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'job is not paused',
+      detail  = format('job %s is %s', p_job.id, p_job.status),
+      hint    = 'It goes on by itself.';
+  end if;
+  perform private.log_job_activity(p_job, 'resumed', 'running');
+end;
+$function$;
+
+revoke all on function "private"."resume_unfinished"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."resume_unfinished"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/retry_invitations.sql
+
+create or replace function private.retry_invitations (
+  p_org_id   uuid,
+  p_user_ids uuid[]
+)
+  returns integer
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id uuid := private.resolve_organization(p_org_id);
+begin
+  perform private.require_org_role(v_org_id, 'admin');
+  return private.queue_invitations(v_org_id, array(
+    select i.user_id
+    from public.user_invitations as i
+    where i.org_id = v_org_id
+      and case when p_user_ids is null then i.status = 'failed' else i.user_id = any (p_user_ids) end
+  ));
+end;
+$function$;
+
+revoke all on function "private"."retry_invitations"(uuid, uuid[]) from public;
+
+grant execute on function "private"."retry_invitations"(uuid, uuid[]) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/return_task.sql
 
@@ -9591,6 +10514,7 @@ declare
   v_task public.sync_job_queue;
   v_job  public.scheduled_jobs;
   v_run  text;
+  v_code text;
 begin
   -- Waits for an administrator's hand at most, never for another worker.
   select q.* into v_task
@@ -9603,7 +10527,9 @@ begin
 
   select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
   select t.run_function into v_run from private.job_types as t where t.job_type = v_job.job_type;
-  return private.do_task(v_task, v_job, v_run || '($1)') is distinct from '57014';
+  v_code := private.do_task(v_task, v_job, v_run || '($1)');
+  perform private.charge_turn(v_task.org_id, clock_timestamp() - v_task.claimed_at - interval '1 second');
+  return v_code is distinct from '57014';
 end;
 $function$;
 
@@ -10408,6 +11334,67 @@ revoke all on function "private"."start_import_job"(text, uuid, jsonb, text) fro
 
 grant execute on function "private"."start_import_job"(text, uuid, jsonb, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/stop_next_unfit_job.sql
+
+create or replace function private.stop_next_unfit_job()
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_job public.scheduled_jobs;
+begin
+  select j.* into v_job
+  from public.scheduled_jobs as j
+  where j.finished_at is null and j.cancel_requested_at is null
+    and (j.error is null or j.phase = 'waiting')
+    and private.unfit_reason(j) is not null
+  limit 1
+  for no key update skip locked; -- a task of it ends or is claimed at this moment
+  return found and private.stop_unfit_job(v_job);
+end;
+$function$;
+
+revoke all on function "private"."stop_next_unfit_job"() from public;
+
+grant execute on function "private"."stop_next_unfit_job"() to "postgres";
+
+-- schemas/private/functions/stop_unfit_job.sql
+
+create or replace function private.stop_unfit_job (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_error jsonb := private.unfit_reason(p_job);
+  v_job   public.scheduled_jobs;
+begin
+  if v_error is null then
+    return false;
+  end if;
+
+  update public.scheduled_jobs as j
+  set error = v_error
+  where j.id = p_job.id and j.finished_at is null and j.cancel_requested_at is null
+    and (j.error is null or j.phase = 'waiting') -- else it is failing
+  returning j.* into v_job;
+  if found then
+    insert into public.sync_error_log (org_id, job_id, sqlstate, message, detail, hint)
+    values (v_job.org_id, v_job.id, v_error ->> 'code', v_error ->> 'message', v_error ->> 'details', v_error ->> 'hint');
+    perform private.hold_tasks(v_job.id);
+    perform private.end_failing_job(v_job);
+  end if;
+  return true;
+end;
+$function$;
+
+revoke all on function "private"."stop_unfit_job"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."stop_unfit_job"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/suggest_mapping.sql
 
 create or replace function private.suggest_mapping (
@@ -10941,8 +11928,12 @@ create or replace function private.tg_import_batches__redact()
   security definer
   set search_path to ''
   AS $function$
+declare
+  c_most constant integer := 100000; -- rows
 begin
-  perform private.redact_import(new);
+  if new.row_count <= c_most then
+    perform private.redact_import(new);
+  end if;
   return null;
 end;
 $function$;
@@ -11039,13 +12030,34 @@ create or replace function private.tg_scheduled_jobs__queue_over_limit()
   security definer
   set search_path to ''
   AS $function$
+declare
+  v_most_running integer := private.setting('jobs.running_per_organization', new.org_id)::integer;
+  v_most_queued  integer := private.setting('jobs.queued_per_organization', new.org_id)::integer;
+  v_running      bigint;
+  v_waiting      bigint;
 begin
   perform private.lock_organization(new.org_id);
 
-  if new.phase = 'waiting' or (
-    select count(*) from public.scheduled_jobs as j
-    where j.org_id = new.org_id and j.status in ('pending', 'running')
-  ) >= private.setting('jobs.running_per_organization', new.org_id)::integer then
+  select
+    count(*) filter (where j.status in ('pending', 'running')),
+    count(*) filter (where j.status in ('queued', 'paused'))
+  into v_running, v_waiting
+  from public.scheduled_jobs as j
+  where j.org_id = new.org_id and j.finished_at is null;
+
+  -- What follows another job of its import takes the place of that one, which ended in this transaction.
+  if v_running + v_waiting >= v_most_running + v_most_queued and not exists (
+    select from public.scheduled_jobs as j
+    where j.batch_id = new.batch_id and j.status = 'completed' and j.finished_at >= now()
+  ) then
+    raise exception using
+      errcode = 'PT429',
+      message = 'organization has too many jobs waiting',
+      detail  = format('organization %s: %s run, %s wait', new.org_id, v_running, v_waiting),
+      hint    = format('Wait until some have ended, or cancel some: %s may run and %s wait.', v_most_running, v_most_queued);
+  end if;
+
+  if new.phase = 'waiting' or new.run_at > clock_timestamp() or v_running >= v_most_running then
     new.status := 'queued';
   end if;
   return new;
@@ -11217,6 +12229,42 @@ $function$;
 revoke all on function "private"."tg_scheduled_jobs__resolve_import"() from public;
 
 grant execute on function "private"."tg_scheduled_jobs__resolve_import"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__settle_resumed.sql
+
+create or replace function private.tg_scheduled_jobs__settle_resumed()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.lock_organization(new.org_id);
+  perform private.settle_waiting_job(new);
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__settle_resumed"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__settle_resumed"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__stamp_running.sql
+
+create or replace function private.tg_scheduled_jobs__stamp_running()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  new.running_since := case when new.status = 'running' then clock_timestamp() end;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__stamp_running"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__stamp_running"() to "postgres";
 
 -- schemas/private/functions/tg_scheduled_jobs__start_import_job.sql
 
@@ -11796,13 +12844,6 @@ begin
         when 'receiving' then 'Wait until its file is staged.'
         else 'It is at its end.'
       end;
-  elsif v_job.cancel_requested_at is not null or (v_job.error is not null and v_job.phase is distinct from 'waiting') then
-    raise exception using
-      errcode = 'PT409',
-      message = 'job is about to end',
-      detail  = format('import %s: tasks of its job are in flight, then it is %s',
-        p_batch.id, case when v_job.error is null then 'cancelled' else 'failed' end),
-      hint    = 'Wait a moment.';
   end if;
   return v_job;
 end;
@@ -11811,6 +12852,53 @@ $function$;
 revoke all on function "private"."unfinished_job"(public.import_batches) from public;
 
 grant execute on function "private"."unfinished_job"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/unfit_reason.sql
+
+create or replace function private.unfit_reason (
+  p_job public.scheduled_jobs
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select case
+    when not o.is_active then jsonb_build_object(
+      'code', 'organization_closed',
+      'message', 'organization of the job is not active',
+      'details', format('organization %s', o.id),
+      'hint', 'Retry it when the organization is open again.')
+    when p_job.run_as = 'user' and p.id is null then jsonb_build_object(
+      'code', 'actor_deleted',
+      'message', 'the person whose job it is has no account any more',
+      'details', format('user %s', p_job.actor),
+      'hint', 'An admin of the organization can retry it, with rights of their own.')
+    when p_job.run_as = 'user' and not p.is_active then jsonb_build_object(
+      'code', 'actor_deactivated',
+      'message', 'the person whose job it is was deactivated',
+      'details', format('user %s', p_job.actor),
+      'hint', 'An admin of the organization can retry it, with rights of their own.')
+    when p_job.run_as = 'user' and not p.is_system_admin and p.org_id is distinct from o.id then jsonb_build_object(
+      'code', 'actor_left',
+      'message', 'the person whose job it is left the organization',
+      'details', format('user %s', p_job.actor),
+      'hint', 'An admin of the organization can retry it, with rights of their own.')
+    when p_job.running_since < clock_timestamp() - make_interval(mins => m.minutes) then jsonb_build_object(
+      'code', 'job_overdue',
+      'message', 'job ran for longer than it may',
+      'details', format('since %s, %s minutes are allowed', p_job.running_since, m.minutes),
+      'hint', 'Retry it: it goes on where it stopped. A system admin can allow more (jobs.max_minutes).')
+  end
+  from public.organization as o
+  cross join lateral (select private.setting('jobs.max_minutes', o.id)::integer as minutes) as m
+  left join public.profiles as p on p.id = p_job.actor
+  where o.id = p_job.org_id;
+$function$;
+
+revoke all on function "private"."unfit_reason"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."unfit_reason"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/unique_index.sql
 
@@ -12128,7 +13216,7 @@ create or replace function private.worker_activity()
   set search_path to ''
   AS $function$
 declare
-  v_sees_all boolean := private.is_service_caller() or private.is_system_admin();
+  v_sees_all boolean := private.administers_all();
 begin
   return query
   select
@@ -12531,6 +13619,23 @@ create table "private"."import_rows_default" partition of "private"."import_rows
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_rows_default" to "postgres";
 
+-- schemas/private/tables/invitation_calls.sql
+
+create table "private"."invitation_calls" (
+  "token"        uuid                     not null default gen_random_uuid(),
+  "user_id"      uuid,
+  "called_at"    timestamp with time zone not null default clock_timestamp(),
+  "expires_at"   timestamp with time zone not null default (clock_timestamp() + '00:03:00'::interval),
+  "mail_count"   integer                  not null default 0,
+  "paused_until" timestamp with time zone,
+  "ended_at"     timestamp with time zone,
+  constraint "invitation_calls_pkey" primary key (token)
+);
+
+comment on table "private"."invitation_calls" is 'Calls of the worker function that send invitations; one at a time. user_id: whom it is at; mail_count: mails that went out, or may have; paused_until: the auth service asks all to wait.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."invitation_calls" to "postgres";
+
 -- schemas/private/tables/job_types.sql
 
 create table "private"."job_types" (
@@ -12540,18 +13645,19 @@ create table "private"."job_types" (
   "end_function"      text not null,
   "describe_function" text,
   "complete_function" text,
+  "right_function"    text,
   constraint "job_types_pkey" primary key (job_type)
 );
 
-comment on table "private"."job_types" is 'The functions behind each job type, by qualified name.';
+comment on table "private"."job_types" is 'The functions behind each job type, by qualified name. Without a right_function a job is its maker''s and the admins''. A new job with params.retry goes on with what a failed one left.';
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."job_types" to "postgres";
 
 -- schemas/private/tables/organization_turns.sql
 
 create table "private"."organization_turns" (
-  "org_id"    uuid                     not null,
-  "served_at" timestamp with time zone not null,
+  "org_id"       uuid                     not null,
+  "served_until" timestamp with time zone not null,
   constraint "organization_turns_pkey" primary key (org_id),
   constraint "organization_turns_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
 );
@@ -12559,7 +13665,7 @@ create table "private"."organization_turns" (
 alter table "private"."organization_turns"
   set (fillfactor=50);
 
-comment on table "private"."organization_turns" is 'When each organization last had a task claimed: whose turn is next.';
+comment on table "private"."organization_turns" is 'Whose turn is next: a clock of each organization, which goes by the time that workers are at its tasks.';
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."organization_turns" to "postgres";
 
@@ -12697,8 +13803,8 @@ grant usage on type "private"."judged_record" to "postgres";
 create type "private"."named_user" as (
   "place"           integer,
   "said"            private.user_row,
-  "email"           text,
-  "phone"           text,
+  "address"         text,
+  "digits"          text,
   "org_id"          uuid,
   "person_id"       uuid,
   "person_org_id"   uuid,
@@ -12920,8 +14026,13 @@ create view "private"."users" with (security_barrier=true) AS  SELECT p.id,
           WHERE (o.id = p.org_id)) AS organization,
     (u.last_sign_in_at IS NOT NULL) AS signed_in
    FROM (public.profiles p
-     JOIN auth.users u ON ((u.id = p.id)))
-  WHERE ((NOT u.is_sso_user) AND ((p.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids))) OR ( SELECT (private.is_service_caller() OR private.is_system_admin()))));
+     CROSS JOIN LATERAL ( SELECT a.phone,
+            a.raw_user_meta_data,
+            a.last_sign_in_at
+           FROM auth.users a
+          WHERE ((a.id = p.id) AND (NOT a.is_sso_user))
+         OFFSET 0) u)
+  WHERE ((p.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids))) OR ( SELECT (private.is_service_caller() OR private.is_system_admin())));
 
 comment on view "private"."users" is 'The people whom the caller may manage: those of their organization; for system admins and the service, all.';
 
@@ -13067,6 +14178,64 @@ comment on function "public"."cancel_import"(uuid) is 'Stops an import: at once 
 revoke all on function "public"."cancel_import"(uuid) from public;
 
 grant execute on function "public"."cancel_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/cancel_job.sql
+
+create or replace function public.cancel_job (
+  job_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.cancel_own_job(cancel_job.job_id);
+  return private.read_job(cancel_job.job_id);
+end;
+$function$;
+
+comment on function "public"."cancel_job"(uuid) is 'Stops a job for good: at once where nothing of it runs, else when the tasks in flight have ended. What is done stays; an import is cancelled with it. Returns it, as get_job does. Errors: 42501, PT404, PT409 (it has ended).';
+
+revoke all on function "public"."cancel_job"(uuid) from public;
+
+grant execute on function "public"."cancel_job"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/change_job.sql
+
+create or replace function public.change_job (
+  job_id   uuid,
+  priority integer                  default null::integer,
+  run_at   timestamp with time zone default null::timestamp with time zone
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if change_job.priority not between -100 and 100 then
+    raise exception using
+      errcode = '22023',
+      message = 'priority must be from -100 to 100',
+      detail  = format('got %s', change_job.priority),
+      hint    = 'Lower runs first; below 0 is for admins.';
+  end if;
+  if change_job.run_at > now() + interval '1 year' then
+    raise exception using
+      errcode = '22023',
+      message = 'run_at must be within a year',
+      detail  = format('got %s', change_job.run_at),
+      hint    = 'Pause the job if it is to wait for longer.';
+  end if;
+  perform private.change_own_job(change_job.job_id, change_job.priority, change_job.run_at);
+  return private.read_job(change_job.job_id);
+end;
+$function$;
+
+comment on function "public"."change_job"(uuid, integer, timestamp with time zone) is 'Changes when a job runs that waits: priority from -100 to 100 (lower runs first within the organization; below 0 for admins), run_at: not before this time. What is left out stays. Returns it, as get_job does. Errors: 22023, 42501, PT404, PT409 (it runs, or has ended).';
+
+revoke all on function "public"."change_job"(uuid, integer, timestamp with time zone) from public;
+
+grant execute on function "public"."change_job"(uuid, integer, timestamp with time zone) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/commit_import.sql
 
@@ -13460,6 +14629,25 @@ revoke all on function "public"."get_import_template"(uuid) from public;
 
 grant execute on function "public"."get_import_template"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/get_job.sql
+
+create or replace function public.get_job (
+  job_id uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.read_job(get_job.job_id);
+$function$;
+
+comment on function "public"."get_job"(uuid) is 'A background job, as in list_jobs, with { progress: { elapsed_seconds, items_per_minute, eta_seconds }, tasks: { waiting, running, dead }, errors }. errors: its last hundred failed attempts, newest first: [{ task_id, attempt, sqlstate, message, detail, hint, context, at }]. tasks and errors are null for those who are no admin of the organization. Errors: PT404.';
+
+revoke all on function "public"."get_job"(uuid) from public;
+
+grant execute on function "public"."get_job"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/get_worker_task.sql
 
 create or replace function public.get_worker_task (
@@ -13673,6 +14861,58 @@ revoke all on function "public"."list_imports"(text, text, timestamp with time z
 
 grant execute on function "public"."list_imports"(text, text, timestamp with time zone, integer) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/list_jobs.sql
+
+create or replace function public.list_jobs (
+  status    text                     default null::text,
+  job_type  text                     default null::text,
+  import_id uuid                     default null::uuid,
+  mine      boolean                  default false,
+  since     timestamp with time zone default null::timestamp with time zone,
+  org_id    uuid                     default null::uuid,
+  before    text                     default null::text,
+  page_size integer                  default 50
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_at text := split_part(list_jobs.before, '_', 1);
+  v_id text := split_part(list_jobs.before, '_', 2);
+begin
+  if (list_jobs.page_size between 1 and 200) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
+  end if;
+  if not pg_input_is_valid(list_jobs.status, 'public.sync_status_type') then
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no status %s', to_json(list_jobs.status)),
+      hint    = format('One of: %s.', array_to_string(enum_range(null::public.sync_status_type), ', '));
+  end if;
+  if not (pg_input_is_valid(v_at, 'timestamptz') and pg_input_is_valid(v_id, 'uuid')) then
+    raise exception using
+      errcode = '22023',
+      message = 'before is no cursor',
+      detail  = format('got %s', to_json(list_jobs.before)),
+      hint    = 'Give next_before of the page before.';
+  end if;
+
+  return private.read_jobs(
+    list_jobs.status::public.sync_status_type, list_jobs.job_type, list_jobs.import_id, coalesce(list_jobs.mine, false),
+    list_jobs.since, list_jobs.org_id, v_at::timestamptz, v_id::uuid, list_jobs.page_size
+  );
+end;
+$function$;
+
+comment on function "public"."list_jobs"(text, text, uuid, boolean, timestamp with time zone, uuid, text, integer) is 'Background jobs that the caller may see, newest first, with what validate_import returns and { org_id, created_by, run_as, priority, run_at, params, cancel_requested_at }. mine: those that the caller made; since: made then or later. Returns { jobs, next_before: the cursor of the next page, or null }. Errors: 22023.';
+
+revoke all on function "public"."list_jobs"(text, text, uuid, boolean, timestamp with time zone, uuid, text, integer) from public;
+
+grant execute on function "public"."list_jobs"(text, text, uuid, boolean, timestamp with time zone, uuid, text, integer) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/list_settings.sql
 
 create or replace function public.list_settings (
@@ -13758,6 +14998,38 @@ revoke all on function "public"."list_users"(uuid, text, integer, text) from pub
 
 grant execute on function "public"."list_users"(uuid, text, integer, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/next_invitation.sql
+
+create or replace function public.next_invitation (
+  token   uuid,
+  outcome jsonb default null::jsonb
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if next_invitation.outcome is not null and (
+    not pg_input_is_valid(next_invitation.outcome ->> 'user_id', 'uuid')
+    or jsonb_typeof(next_invitation.outcome -> 'status') is distinct from 'number'
+    or coalesce(jsonb_typeof(next_invitation.outcome -> 'retry_after_seconds'), 'null') not in ('number', 'null')
+  ) then
+    raise exception using
+      errcode = '22023',
+      message = 'outcome is malformed',
+      detail  = format('got %s', next_invitation.outcome),
+      hint    = 'Send { user_id, status, code, message, retry_after_seconds }, status as of HTTP, 0 for no answer.';
+  end if;
+  return private.next_invitation(next_invitation.token, next_invitation.outcome);
+end;
+$function$;
+
+comment on function "public"."next_invitation"(uuid, jsonb) is 'For the worker function: takes what the auth service said of the person before, and gives the next, { user_id, email }; null: there is none. Service key only. Errors: 22023, PT409 (the call is over: nothing has changed).';
+
+revoke all on function "public"."next_invitation"(uuid, jsonb) from public;
+
+grant execute on function "public"."next_invitation"(uuid, jsonb) to "postgres", "service_role";
+
 -- schemas/public/functions/open_import_session.sql
 
 create or replace function public.open_import_session (
@@ -13799,6 +15071,27 @@ revoke all on function "public"."pause_import"(uuid) from public;
 
 grant execute on function "public"."pause_import"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/pause_job.sql
+
+create or replace function public.pause_job (
+  job_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.pause_own_job(pause_job.job_id);
+  return private.read_job(pause_job.job_id);
+end;
+$function$;
+
+comment on function "public"."pause_job"(uuid) is 'Stops a job where it is, until resume_job: tasks in flight end, the others wait. It counts no more as a running job of the organization. Returns it, as get_job does. Errors: 42501, PT404, PT409 (it has ended, or is about to).';
+
+revoke all on function "public"."pause_job"(uuid) from public;
+
+grant execute on function "public"."pause_job"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/preview_import.sql
 
 create or replace function public.preview_import (
@@ -13819,6 +15112,24 @@ comment on function "public"."preview_import"(uuid, boolean, text) is 'Tells wha
 revoke all on function "public"."preview_import"(uuid, boolean, text) from public;
 
 grant execute on function "public"."preview_import"(uuid, boolean, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/remove_job.sql
+
+create or replace function public.remove_job (
+  job_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.remove_own_job(remove_job.job_id);
+$function$;
+
+comment on function "public"."remove_job"(uuid) is 'Takes a job that has ended out of the history, with its errors; what it did stays. A failed one cannot be tried again then. Errors: 42501, PT404, PT409 (not ended).';
+
+revoke all on function "public"."remove_job"(uuid) from public;
+
+grant execute on function "public"."remove_job"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/resume_import.sql
 
@@ -13841,6 +15152,27 @@ comment on function "public"."resume_import"(uuid) is 'Lets a paused import go o
 revoke all on function "public"."resume_import"(uuid) from public;
 
 grant execute on function "public"."resume_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/resume_job.sql
+
+create or replace function public.resume_job (
+  job_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  perform private.resume_own_job(resume_job.job_id);
+  return private.read_job(resume_job.job_id);
+end;
+$function$;
+
+comment on function "public"."resume_job"(uuid) is 'Lets a paused job go on; it queues where the organization runs as many as it may. Returns it, as get_job does. Errors: 42501, PT404, PT409 (not paused).';
+
+revoke all on function "public"."resume_job"(uuid) from public;
+
+grant execute on function "public"."resume_job"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/retry_import.sql
 
@@ -13871,6 +15203,49 @@ comment on function "public"."retry_import"(uuid) is 'Tries the tasks again for 
 revoke all on function "public"."retry_import"(uuid) from public;
 
 grant execute on function "public"."retry_import"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/retry_invitations.sql
+
+create or replace function public.retry_invitations (
+  org_id   uuid   default null::uuid,
+  user_ids uuid[] default null::uuid[]
+)
+  returns integer
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.retry_invitations(retry_invitations.org_id, retry_invitations.user_ids);
+$function$;
+
+comment on function "public"."retry_invitations"(uuid, uuid[]) is 'Sends invitations again: those that failed, or of user_ids those that failed or were sent, as far as people have not confirmed their address since. Returns how many were queued. For admins; org_id: the caller''s own unless given, the service key must name it. Errors: 42501, 22023 (no organization), PT404.';
+
+revoke all on function "public"."retry_invitations"(uuid, uuid[]) from public;
+
+grant execute on function "public"."retry_invitations"(uuid, uuid[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/retry_job.sql
+
+create or replace function public.retry_job (
+  job_id uuid
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_new record := private.require_retriable(retry_job.job_id);
+  v_id  uuid;
+begin
+  insert into public.scheduled_jobs (job_type, params) values (v_new.job_type, v_new.params) returning id into v_id;
+  return private.read_job(v_id);
+end;
+$function$;
+
+comment on function "public"."retry_job"(uuid) is 'Tries the tasks again for which a failed job was given up, and those after them, with the caller''s rights; what was done stays and its counts go on. Returns the new job, as get_job does. Errors: 42501, PT404, PT409 (nothing to try again), PT429.';
+
+revoke all on function "public"."retry_job"(uuid) from public;
+
+grant execute on function "public"."retry_job"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/run_import_set.sql
 
@@ -16712,6 +18087,7 @@ create table "public"."scheduled_jobs" (
   "error"               jsonb,
   "created_at"          timestamp with time zone not null default clock_timestamp(),
   "started_at"          timestamp with time zone,
+  "running_since"       timestamp with time zone,
   "cancel_requested_at" timestamp with time zone,
   "finished_at"         timestamp with time zone,
   constraint "scheduled_jobs_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade,
@@ -16788,6 +18164,18 @@ create trigger _500_report_progress
   for each row
   execute function private.tg_scheduled_jobs__report_progress();
 
+create trigger _500_stamp_running
+  before update of status on public.scheduled_jobs
+  for each row
+  when ((old.status IS DISTINCT FROM new.status))
+  execute function private.tg_scheduled_jobs__stamp_running();
+
+create trigger _600_settle_resumed
+  after update of status on public.scheduled_jobs
+  for each row
+  when (((old.status = 'paused'::public.sync_status_type) AND (new.status = 'queued'::public.sync_status_type) AND (new.phase = 'waiting'::text)))
+  execute function private.tg_scheduled_jobs__settle_resumed();
+
 create trigger _600_start_import_job
   after insert on public.scheduled_jobs
   for each row
@@ -16802,10 +18190,20 @@ create trigger _800_release_queued
     'completed'::public.sync_status_type, 'failed'::public.sync_status_type, 'cancelled'::public.sync_status_type]))))
   execute function private.tg_scheduled_jobs__release_queued();
 
+create policy "scheduled_jobs_delete" on "public"."scheduled_jobs"
+  for delete
+  to "authenticated"
+  using (false);
+
 create policy "scheduled_jobs_select_viewer" on "public"."scheduled_jobs"
   for select
   to "authenticated"
   using ((org_id = ANY (ARRAY( select private.org_ids('viewer'::public.org_role) as org_ids))));
+
+create policy "scheduled_jobs_update" on "public"."scheduled_jobs"
+  for update
+  to "authenticated"
+  using (false);
 
 comment on column "public"."scheduled_jobs"."actor" is 'Whose rights it works with; null for the service. Never changes.';
 
@@ -16820,6 +18218,10 @@ comment on column "public"."scheduled_jobs"."phase" is 'What its tasks are at no
 comment on column "public"."scheduled_jobs"."priority" is 'Lower runs first, within the organization.';
 
 comment on column "public"."scheduled_jobs"."result" is 'What came of it, where its type says more than the counts do.';
+
+comment on column "public"."scheduled_jobs"."run_at" is 'Not before this time; until then it is queued.';
+
+comment on column "public"."scheduled_jobs"."running_since" is 'When it began to run, or to run again after a pause; null while it does not.';
 
 comment on column "public"."scheduled_jobs"."total_count" is 'Rows to work on in all its phases.';
 
@@ -16900,6 +18302,10 @@ grant select ("run_as") on table "public"."scheduled_jobs" to "authenticated";
 revoke all ("run_at") on table "public"."scheduled_jobs" from "authenticated";
 
 grant select ("run_at") on table "public"."scheduled_jobs" to "authenticated";
+
+revoke all ("running_since") on table "public"."scheduled_jobs" from "authenticated";
+
+grant select ("running_since") on table "public"."scheduled_jobs" to "authenticated";
 
 revoke all ("started_at") on table "public"."scheduled_jobs" from "authenticated";
 
@@ -16990,6 +18396,10 @@ grant select ("run_as") on table "public"."scheduled_jobs" to "service_role";
 revoke all ("run_at") on table "public"."scheduled_jobs" from "service_role";
 
 grant select ("run_at") on table "public"."scheduled_jobs" to "service_role";
+
+revoke all ("running_since") on table "public"."scheduled_jobs" from "service_role";
+
+grant select ("running_since") on table "public"."scheduled_jobs" to "service_role";
 
 revoke all ("started_at") on table "public"."scheduled_jobs" from "service_role";
 
@@ -17099,8 +18509,8 @@ create table "public"."sync_error_log" (
   "id"       bigint                   generated always as identity not null,
   "org_id"   uuid                     not null,
   "job_id"   uuid                     not null,
-  "task_id"  bigint                   not null,
-  "attempt"  smallint                 not null,
+  "task_id"  bigint,
+  "attempt"  smallint,
   "sqlstate" text                     not null,
   "message"  text                     not null,
   "detail"   text,
@@ -17115,16 +18525,35 @@ create table "public"."sync_error_log" (
 alter table "public"."sync_error_log"
   enable row level security;
 
+create index sync_error_log_at_idx on public.sync_error_log using btree (at desc);
+
 create index sync_error_log_job_id_idx on public.sync_error_log using btree (job_id, at desc);
 
 create index sync_error_log_org_id_at_idx on public.sync_error_log using btree (org_id, at desc);
+
+create policy "sync_error_log_delete" on "public"."sync_error_log"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_error_log_insert" on "public"."sync_error_log"
+  for insert
+  to "authenticated"
+  with check (false);
 
 create policy "sync_error_log_select_admin" on "public"."sync_error_log"
   for select
   to "authenticated"
   using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
 
-comment on table "public"."sync_error_log" is 'Every failed attempt of a task. 57P01 "worker lost": its process ended without a word.';
+create policy "sync_error_log_update" on "public"."sync_error_log"
+  for update
+  to "authenticated"
+  using (false);
+
+comment on column "public"."sync_error_log"."sqlstate" is 'Where the job was stopped, the name of the reason: actor_left, job_overdue, …';
+
+comment on table "public"."sync_error_log" is 'Every failed attempt of a task, and why jobs were stopped. 57P01 "worker lost": its process ended without a word.';
 
 revoke all on table "public"."sync_error_log" from "authenticated";
 
@@ -17175,10 +18604,25 @@ create index sync_job_queue_job_id_idx on public.sync_job_queue using btree (job
 
 create index sync_job_queue_org_id_idx on public.sync_job_queue using btree (org_id);
 
+create policy "sync_job_queue_delete" on "public"."sync_job_queue"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_job_queue_insert" on "public"."sync_job_queue"
+  for insert
+  to "authenticated"
+  with check (false);
+
 create policy "sync_job_queue_select_admin" on "public"."sync_job_queue"
   for select
   to "authenticated"
   using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "sync_job_queue_update" on "public"."sync_job_queue"
+  for update
+  to "authenticated"
+  using (false);
 
 comment on column "public"."sync_job_queue"."args" is 'What the task is about, beside its range.';
 
@@ -17488,10 +18932,25 @@ create table "public"."sync_retry_policy" (
 alter table "public"."sync_retry_policy"
   enable row level security;
 
+create policy "sync_retry_policy_delete" on "public"."sync_retry_policy"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_retry_policy_insert" on "public"."sync_retry_policy"
+  for insert
+  to "authenticated"
+  with check (false);
+
 create policy "sync_retry_policy_select" on "public"."sync_retry_policy"
   for select
   to "authenticated"
   using (true);
+
+create policy "sync_retry_policy_update" on "public"."sync_retry_policy"
+  for update
+  to "authenticated"
+  using (false);
 
 comment on column "public"."sync_retry_policy"."retry_classes" is 'SQLSTATE classes that are worth another attempt; all others give the task up at once.';
 
@@ -17506,6 +18965,67 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."sync_retry_policy" from "service_role";
 
 grant select, update on table "public"."sync_retry_policy" to "service_role";
+
+-- schemas/public/tables/user_invitations.sql
+
+create table "public"."user_invitations" (
+  "user_id"         uuid                     not null,
+  "org_id"          uuid                     not null,
+  "email"           text                     not null,
+  "attempts"        smallint                 not null default 0,
+  "next_attempt_at" timestamp with time zone not null default clock_timestamp(),
+  "error"           jsonb,
+  "created_at"      timestamp with time zone not null default clock_timestamp(),
+  "tried_at"        timestamp with time zone,
+  "sent_at"         timestamp with time zone,
+  constraint "user_invitations_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "user_invitations_pkey" primary key (user_id),
+  constraint "user_invitations_user_id_fkey" foreign key (user_id) references auth.users(id) on delete cascade,
+  "requested_by"    uuid                     default auth.uid(),
+  constraint "user_invitations_requested_by_fkey" foreign key (requested_by) references auth.users(id) on delete set null
+);
+
+alter table "public"."user_invitations"
+  enable row level security;
+
+alter table "public"."user_invitations"
+  add column "status" public.invitation_status not null default 'pending'::public.invitation_status;
+
+alter table "public"."user_invitations"
+  add constraint "user_invitations_error_check" check (((status <> 'failed'::public.invitation_status) OR (error IS NOT NULL)));
+
+create index user_invitations_org_id_tried_at_idx on public.user_invitations using btree (org_id, tried_at);
+
+create index user_invitations_pending_idx on public.user_invitations using btree (org_id, next_attempt_at)
+  where (status = 'pending'::public.invitation_status);
+
+create index user_invitations_sending_idx on public.user_invitations using btree (next_attempt_at)
+  where (status = 'sending'::public.invitation_status);
+
+create policy "user_invitations_select_admin" on "public"."user_invitations"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+comment on column "public"."user_invitations"."error" is 'Why the last attempt failed: { code, message, status }, as the auth service says it.';
+
+comment on column "public"."user_invitations"."next_attempt_at" is 'Not sent before; while it is being sent, when that counts as lost.';
+
+comment on column "public"."user_invitations"."sent_at" is 'When the auth service took the last mail.';
+
+comment on table "public"."user_invitations" is 'Who is to be invited by mail, or was: one row a person.';
+
+revoke all on table "public"."user_invitations" from "authenticated";
+
+grant select on table "public"."user_invitations" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."user_invitations" to "postgres";
+
+revoke all on table "public"."user_invitations" from "service_role";
+
+grant select on table "public"."user_invitations" to "service_role";
+
+create index user_invitations_requested_by_idx on public.user_invitations using btree (requested_by);
 
 -- schemas/public/tables/warehouse_locations.sql
 
@@ -17744,6 +19264,19 @@ comment on type "public"."import_status" is 'receiving (the file is on its way),
 
 grant usage on type "public"."import_status" to "postgres";
 
+-- schemas/public/types/invitation_status.sql
+
+create type "public"."invitation_status" as enum (
+  'pending',
+  'sending',
+  'sent',
+  'failed'
+);
+
+comment on type "public"."invitation_status" is 'pending: waits for its turn or its next attempt; sending: the auth service is asked; sent: it has taken the mail; failed: given up.';
+
+grant usage on type "public"."invitation_status" to "postgres";
+
 -- schemas/public/types/job_run_as.sql
 
 create type "public"."job_run_as" as enum (
@@ -17834,7 +19367,7 @@ create type "public"."sync_status_type" as enum (
   'cancelled'
 );
 
-comment on type "public"."sync_status_type" is 'State of a job: pending, queued (its organization runs as many as it may), running, paused, and three ends.';
+comment on type "public"."sync_status_type" is 'State of a job: pending, queued (its organization runs as many as it may, or its time has not come), running, paused, and three ends.';
 
 grant usage on type "public"."sync_status_type" to "postgres";
 
@@ -17921,6 +19454,158 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."admin_import_sessions_monitor" from "service_role";
 
 grant select on table "public"."admin_import_sessions_monitor" to "service_role";
+
+-- schemas/public/views/monitor_cron.sql
+
+create view "public"."monitor_cron" with (security_invoker=true) AS  SELECT job,
+    schedule,
+    is_active,
+    last_status,
+    last_started_at,
+    (last_ended_at - last_started_at) AS last_took,
+    last_message,
+    failures_last_day
+   FROM private.cron_activity() c(job, schedule, is_active, last_status, last_started_at, last_ended_at, last_message, failures_last_day);
+
+comment on view "public"."monitor_cron" is 'The schedule''s jobs with their last run and how many failed in a day. One row a job.';
+
+revoke all on table "public"."monitor_cron" from "authenticated";
+
+grant select on table "public"."monitor_cron" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_cron" to "postgres";
+
+revoke all on table "public"."monitor_cron" from "service_role";
+
+grant select on table "public"."monitor_cron" to "service_role";
+
+-- schemas/public/views/monitor_errors.sql
+
+create view "public"."monitor_errors" with (security_invoker=true) AS  SELECT e.org_id,
+    o.slug AS organization,
+    j.job_type,
+    e.sqlstate AS code,
+    e.message,
+    count(*) AS times,
+    count(DISTINCT e.job_id) AS jobs,
+    min(e.at) AS first_at,
+    max(e.at) AS last_at,
+    (array_agg(e.job_id ORDER BY e.at DESC))[1] AS last_job_id,
+    (array_agg(e.hint ORDER BY e.at DESC))[1] AS hint
+   FROM ((public.sync_error_log e
+     JOIN public.scheduled_jobs j ON ((j.id = e.job_id)))
+     JOIN public.organization o ON ((o.id = e.org_id)))
+  WHERE ((e.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids))) AND (e.at > (now() - '7 days'::interval)))
+  GROUP BY e.org_id, o.slug, j.job_type, e.sqlstate, e.message;
+
+comment on view "public"."monitor_errors" is 'What went wrong in the last seven days, also where another attempt mended it. One row an organization, job type, code and message; get_job(last_job_id) tells all.';
+
+revoke all on table "public"."monitor_errors" from "authenticated";
+
+grant select on table "public"."monitor_errors" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_errors" to "postgres";
+
+revoke all on table "public"."monitor_errors" from "service_role";
+
+grant select on table "public"."monitor_errors" to "service_role";
+
+-- schemas/public/views/monitor_health.sql
+
+create view "public"."monitor_health" with (security_invoker=true) AS  SELECT subject,
+    status,
+    detail,
+        CASE
+            WHEN (status <> 'ok'::text) THEN hint
+            ELSE NULL::text
+        END AS hint
+   FROM ( SELECT 'workers'::text AS subject,
+                CASE
+                    WHEN (w.alive = 0) THEN 'failing'::text
+                    WHEN (w.alive < c.scheduled) THEN 'warning'::text
+                    ELSE 'ok'::text
+                END AS status,
+            format('%s of %s are alive'::text, w.alive, c.scheduled) AS detail,
+            'monitor_cron says why; select private.set_worker_count(2) schedules them anew.'::text AS hint
+           FROM (( SELECT count(*) AS alive
+                   FROM public.monitor_workers m) w
+             CROSS JOIN ( SELECT count(*) AS scheduled
+                   FROM public.monitor_cron m
+                  WHERE ((m.job ~ '^jobs\.work_'::text) AND m.is_active)) c)
+          WHERE private.administers_all()
+        UNION ALL
+         SELECT 'cron'::text,
+                CASE
+                    WHEN (count(*) FILTER (WHERE ((m.last_status = 'failed'::text) OR (NOT m.is_active))) > 0) THEN 'warning'::text
+                    ELSE 'ok'::text
+                END AS "case",
+            (COALESCE(string_agg(m.job, ', '::text ORDER BY m.job) FILTER (WHERE ((m.last_status = 'failed'::text) OR (NOT m.is_active))), 'no job'::text) || ' failed or is off'::text),
+            'See last_message in monitor_cron.'::text
+           FROM public.monitor_cron m
+         HAVING private.administers_all()
+        UNION ALL
+         SELECT 'partitions'::text,
+                CASE
+                    WHEN (sum(m.default_rows) > (0)::numeric) THEN 'failing'::text
+                    WHEN bool_or((m.status <> 'ok'::text)) THEN 'warning'::text
+                    ELSE 'ok'::text
+                END AS "case",
+            format('%s rows in default partitions, %s ahead at least'::text, sum(m.default_rows), min(m.partitions_ahead)) AS format,
+            'select private.create_all_partitions() mends it; monitor_cron says why the schedule did not.'::text
+           FROM public.monitor_partitions m
+         HAVING private.administers_all()
+        UNION ALL
+         SELECT 'queue'::text,
+                CASE
+                    WHEN (max(m.longest_wait) > '00:10:00'::interval) THEN 'failing'::text
+                    WHEN (max(m.longest_wait) > '00:01:00'::interval) THEN 'warning'::text
+                    ELSE 'ok'::text
+                END AS "case",
+            format('%s tasks are ready, the oldest for %s'::text, COALESCE(sum(m.ready_tasks), (0)::numeric), COALESCE(date_trunc('second'::text, max(m.longest_wait)), '00:00:00'::interval)) AS format,
+            'Too few workers, or none: see workers.'::text
+           FROM public.monitor_queue m
+        UNION ALL
+         SELECT 'jobs'::text,
+                CASE
+                    WHEN (sum(m.failed_jobs_last_day) > (0)::numeric) THEN 'warning'::text
+                    ELSE 'ok'::text
+                END AS "case",
+            format('%s failed in a day'::text, sum(m.failed_jobs_last_day)) AS format,
+            'See monitor_errors.'::text
+           FROM public.monitor_organizations m
+        UNION ALL
+         SELECT 'limits'::text,
+                CASE
+                    WHEN (count(*) FILTER (WHERE ((m.waiting_jobs)::numeric >= (0.8 * (m.most_waiting_jobs)::numeric))) > 0) THEN 'warning'::text
+                    ELSE 'ok'::text
+                END AS "case",
+            format('%s organizations have nearly as many jobs waiting as they may'::text, count(*) FILTER (WHERE ((m.waiting_jobs)::numeric >= (0.8 * (m.most_waiting_jobs)::numeric)))) AS format,
+            'See monitor_organizations; a system admin can set jobs.queued_per_organization.'::text
+           FROM public.monitor_organizations m
+        UNION ALL
+         SELECT 'uploads'::text,
+                CASE
+                    WHEN (count(*) > 0) THEN 'warning'::text
+                    ELSE 'ok'::text
+                END AS "case",
+            format('%s have been receiving for an hour'::text, count(*)) AS format,
+            'imports.fail_interrupted fails those whose process died: see monitor_cron.'::text
+           FROM public.import_batches b
+          WHERE ((b.status = 'receiving'::public.import_status) AND (b.created_at < (now() - '01:00:00'::interval)))) h
+  WHERE (EXISTS ( SELECT
+           FROM private.org_ids('admin'::public.org_role) org_ids(org_ids)));
+
+comment on view "public"."monitor_health" is 'Is all well? status: ok, warning or failing; hint: what to do or where to look. One row a subject; those of the whole system (workers, cron, partitions) for system admins and the service.';
+
+revoke all on table "public"."monitor_health" from "authenticated";
+
+grant select on table "public"."monitor_health" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_health" to "postgres";
+
+revoke all on table "public"."monitor_health" from "service_role";
+
+grant select on table "public"."monitor_health" to "service_role";
 
 -- schemas/public/views/monitor_imports.sql
 
@@ -18020,6 +19705,81 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."monitor_jobs" from "service_role";
 
 grant select on table "public"."monitor_jobs" to "service_role";
+
+-- schemas/public/views/monitor_organizations.sql
+
+create view "public"."monitor_organizations" with (security_invoker=true) AS  SELECT o.id AS org_id,
+    o.slug AS organization,
+    o.is_active,
+    COALESCE(p.people, (0)::bigint) AS people,
+    COALESCE(p.admins, (0)::bigint) AS admins,
+    COALESCE(j.running, (0)::bigint) AS running_jobs,
+    (private.setting('jobs.running_per_organization'::text, o.id))::integer AS most_running_jobs,
+    COALESCE(j.waiting, (0)::bigint) AS waiting_jobs,
+    (private.setting('jobs.queued_per_organization'::text, o.id))::integer AS most_waiting_jobs,
+    COALESCE(j.failed, (0)::bigint) AS failed_jobs_last_day,
+    COALESCE(b.imports, (0)::bigint) AS imports_last_day,
+    COALESCE(b.rows, (0)::bigint) AS rows_last_day,
+    b.last_at AS last_import_at
+   FROM (((public.organization o
+     LEFT JOIN ( SELECT r.org_id,
+            count(*) AS people,
+            count(*) FILTER (WHERE (r.org_role = 'admin'::public.org_role)) AS admins
+           FROM public.profiles r
+          WHERE r.is_active
+          GROUP BY r.org_id) p ON ((p.org_id = o.id)))
+     LEFT JOIN ( SELECT s.org_id,
+            count(*) FILTER (WHERE (s.status = ANY (ARRAY['pending'::public.sync_status_type, 'running'::public.sync_status_type]))) AS running,
+            count(*) FILTER (WHERE (s.status = ANY (ARRAY['queued'::public.sync_status_type, 'paused'::public.sync_status_type]))) AS waiting,
+            count(*) FILTER (WHERE (s.status = 'failed'::public.sync_status_type)) AS failed
+           FROM public.scheduled_jobs s
+          WHERE ((s.finished_at IS NULL) OR (s.finished_at > (now() - '1 day'::interval)))
+          GROUP BY s.org_id) j ON ((j.org_id = o.id)))
+     LEFT JOIN LATERAL ( SELECT count(*) FILTER (WHERE (i.created_at > (now() - '1 day'::interval))) AS imports,
+            sum(i.row_count) FILTER (WHERE (i.created_at > (now() - '1 day'::interval))) AS rows,
+            max(i.created_at) AS last_at
+           FROM public.import_batches i
+          WHERE (i.org_id = o.id)) b ON (true))
+  WHERE (o.id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids)));
+
+comment on view "public"."monitor_organizations" is 'Organizations with their people, jobs (beside what is allowed) and imports. One row an organization.';
+
+revoke all on table "public"."monitor_organizations" from "authenticated";
+
+grant select on table "public"."monitor_organizations" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_organizations" to "postgres";
+
+revoke all on table "public"."monitor_organizations" from "service_role";
+
+grant select on table "public"."monitor_organizations" to "service_role";
+
+-- schemas/public/views/monitor_partitions.sql
+
+create view "public"."monitor_partitions" with (security_invoker=true) AS  SELECT table_name,
+        CASE
+            WHEN (default_rows > 0) THEN 'default partition holds rows'::text
+            WHEN (partitions_ahead < 2) THEN 'ends soon'::text
+            ELSE 'ok'::text
+        END AS status,
+    partitions,
+    partitions_ahead,
+    covered_until,
+    default_rows,
+    total_bytes
+   FROM private.partition_activity() p(table_name, partitions, partitions_ahead, covered_until, default_rows, total_bytes);
+
+comment on view "public"."monitor_partitions" is 'Partitioned tables: how far ahead their partitions reach, and what strayed into the default one, which must stay empty (10000: that many or more). maintenance.create_partitions mends both within the hour. One row a table.';
+
+revoke all on table "public"."monitor_partitions" from "authenticated";
+
+grant select on table "public"."monitor_partitions" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_partitions" to "postgres";
+
+revoke all on table "public"."monitor_partitions" from "service_role";
+
+grant select on table "public"."monitor_partitions" to "service_role";
 
 -- schemas/public/views/monitor_queue.sql
 

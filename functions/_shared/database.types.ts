@@ -64,6 +64,13 @@ export type Database = {
             foreignKeyName: 'contacts_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'contacts_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -129,6 +136,13 @@ export type Database = {
           updated_at?: string
         }
         Relationships: [
+          {
+            foreignKeyName: 'customers_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
           {
             foreignKeyName: 'customers_org_id_fkey'
             columns: ['org_id']
@@ -289,6 +303,13 @@ export type Database = {
           vehicle?: string | null
         }
         Relationships: [
+          {
+            foreignKeyName: 'delivery_routes_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
           {
             foreignKeyName: 'delivery_routes_org_id_fkey'
             columns: ['org_id']
@@ -510,6 +531,13 @@ export type Database = {
             foreignKeyName: 'import_batches_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'import_batches_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -619,6 +647,13 @@ export type Database = {
             foreignKeyName: 'import_sessions_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'import_sessions_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -651,6 +686,13 @@ export type Database = {
           org_id?: string
         }
         Relationships: [
+          {
+            foreignKeyName: 'import_sets_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
           {
             foreignKeyName: 'import_sets_org_id_fkey'
             columns: ['org_id']
@@ -719,6 +761,13 @@ export type Database = {
             foreignKeyName: 'import_templates_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'import_templates_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -772,6 +821,13 @@ export type Database = {
             isOneToOne: false
             referencedRelation: 'warehouse_locations'
             referencedColumns: ['org_id', 'id']
+          },
+          {
+            foreignKeyName: 'inventory_levels_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
           },
           {
             foreignKeyName: 'inventory_levels_org_id_fkey'
@@ -916,6 +972,13 @@ export type Database = {
             foreignKeyName: 'invoices_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'invoices_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1038,6 +1101,13 @@ export type Database = {
             foreignKeyName: 'orders_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'orders_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1140,6 +1210,13 @@ export type Database = {
             foreignKeyName: 'payments_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'payments_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1197,6 +1274,13 @@ export type Database = {
             foreignKeyName: 'products_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'products_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1245,6 +1329,13 @@ export type Database = {
             foreignKeyName: 'profiles_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'profiles_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1273,6 +1364,7 @@ export type Database = {
           result: Json | null
           run_as: Database['public']['Enums']['job_run_as']
           run_at: string
+          running_since: string | null
           started_at: string | null
           status: Database['public']['Enums']['sync_status_type']
           total_count: number
@@ -1300,6 +1392,7 @@ export type Database = {
           result?: Json | null
           run_as: Database['public']['Enums']['job_run_as']
           run_at?: string
+          running_since?: string | null
           started_at?: string | null
           status?: Database['public']['Enums']['sync_status_type']
           total_count?: number
@@ -1326,6 +1419,7 @@ export type Database = {
           result?: Json | null
           run_as?: Database['public']['Enums']['job_run_as']
           run_at?: string
+          running_since?: string | null
           started_at?: string | null
           status?: Database['public']['Enums']['sync_status_type']
           total_count?: number
@@ -1344,6 +1438,13 @@ export type Database = {
             isOneToOne: false
             referencedRelation: 'monitor_imports'
             referencedColumns: ['import_id']
+          },
+          {
+            foreignKeyName: 'scheduled_jobs_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
           },
           {
             foreignKeyName: 'scheduled_jobs_org_id_fkey'
@@ -1397,6 +1498,13 @@ export type Database = {
             foreignKeyName: 'sync_activity_log_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_activity_log_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1405,7 +1513,7 @@ export type Database = {
       sync_error_log: {
         Row: {
           at: string
-          attempt: number
+          attempt: number | null
           context: string | null
           detail: string | null
           hint: string | null
@@ -1414,12 +1522,12 @@ export type Database = {
           message: string
           org_id: string
           sqlstate: string
-          task_id: number
+          task_id: number | null
         }
         ComputedFields: never
         Insert: {
           at?: string
-          attempt: number
+          attempt?: number | null
           context?: string | null
           detail?: string | null
           hint?: string | null
@@ -1428,11 +1536,11 @@ export type Database = {
           message: string
           org_id: string
           sqlstate: string
-          task_id: number
+          task_id?: number | null
         }
         Update: {
           at?: string
-          attempt?: number
+          attempt?: number | null
           context?: string | null
           detail?: string | null
           hint?: string | null
@@ -1441,7 +1549,7 @@ export type Database = {
           message?: string
           org_id?: string
           sqlstate?: string
-          task_id?: number
+          task_id?: number | null
         }
         Relationships: [
           {
@@ -1457,6 +1565,13 @@ export type Database = {
             isOneToOne: false
             referencedRelation: 'scheduled_jobs'
             referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_error_log_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
           },
           {
             foreignKeyName: 'sync_error_log_org_id_fkey'
@@ -1539,6 +1654,13 @@ export type Database = {
             foreignKeyName: 'sync_job_queue_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_job_queue_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1577,6 +1699,13 @@ export type Database = {
           sync_type?: Database['public']['Enums']['sync_type']
         }
         Relationships: [
+          {
+            foreignKeyName: 'sync_preview_cache_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
           {
             foreignKeyName: 'sync_preview_cache_org_id_fkey'
             columns: ['org_id']
@@ -1647,6 +1776,13 @@ export type Database = {
             foreignKeyName: 'sync_progress_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_progress_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1682,6 +1818,64 @@ export type Database = {
           retry_classes?: string[]
         }
         Relationships: []
+      }
+      user_invitations: {
+        Row: {
+          attempts: number
+          created_at: string
+          email: string
+          error: Json | null
+          next_attempt_at: string
+          org_id: string
+          requested_by: string | null
+          sent_at: string | null
+          status: Database['public']['Enums']['invitation_status']
+          tried_at: string | null
+          user_id: string
+        }
+        ComputedFields: never
+        Insert: {
+          attempts?: number
+          created_at?: string
+          email: string
+          error?: Json | null
+          next_attempt_at?: string
+          org_id: string
+          requested_by?: string | null
+          sent_at?: string | null
+          status?: Database['public']['Enums']['invitation_status']
+          tried_at?: string | null
+          user_id: string
+        }
+        Update: {
+          attempts?: number
+          created_at?: string
+          email?: string
+          error?: Json | null
+          next_attempt_at?: string
+          org_id?: string
+          requested_by?: string | null
+          sent_at?: string | null
+          status?: Database['public']['Enums']['invitation_status']
+          tried_at?: string | null
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'user_invitations_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'user_invitations_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
       }
       warehouse_locations: {
         Row: {
@@ -1738,6 +1932,13 @@ export type Database = {
             foreignKeyName: 'warehouse_locations_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'warehouse_locations_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
@@ -1777,6 +1978,62 @@ export type Database = {
           },
         ]
       }
+      monitor_cron: {
+        Row: {
+          failures_last_day: number | null
+          is_active: boolean | null
+          job: string | null
+          last_message: string | null
+          last_started_at: string | null
+          last_status: string | null
+          last_took: string | null
+          schedule: string | null
+        }
+        ComputedFields: never
+        Relationships: []
+      }
+      monitor_errors: {
+        Row: {
+          code: string
+          first_at: string | null
+          hint: string | null
+          job_type: string
+          jobs: number | null
+          last_at: string | null
+          last_job_id: string | null
+          message: string
+          org_id: string
+          organization: string
+          times: number | null
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'sync_error_log_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_error_log_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      monitor_health: {
+        Row: {
+          detail: string | null
+          hint: string | null
+          status: string | null
+          subject: string | null
+        }
+        ComputedFields: never
+        Relationships: []
+      }
       monitor_imports: {
         Row: {
           age: string | null
@@ -1811,6 +2068,13 @@ export type Database = {
             isOneToOne: false
             referencedRelation: 'datasets'
             referencedColumns: ['key']
+          },
+          {
+            foreignKeyName: 'import_batches_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
           },
           {
             foreignKeyName: 'import_batches_org_id_fkey'
@@ -1865,10 +2129,49 @@ export type Database = {
             foreignKeyName: 'scheduled_jobs_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'scheduled_jobs_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
             referencedRelation: 'organization'
             referencedColumns: ['id']
           },
         ]
+      }
+      monitor_organizations: {
+        Row: {
+          admins: number | null
+          failed_jobs_last_day: number | null
+          imports_last_day: number | null
+          is_active: boolean
+          last_import_at: string | null
+          most_running_jobs: number | null
+          most_waiting_jobs: number | null
+          org_id: string
+          organization: string
+          people: number | null
+          rows_last_day: number | null
+          running_jobs: number | null
+          waiting_jobs: number | null
+        }
+        ComputedFields: never
+        Relationships: []
+      }
+      monitor_partitions: {
+        Row: {
+          covered_until: string | null
+          default_rows: number | null
+          partitions: number | null
+          partitions_ahead: number | null
+          status: string | null
+          table_name: string | null
+          total_bytes: number | null
+        }
+        ComputedFields: never
+        Relationships: []
       }
       monitor_queue: {
         Row: {
@@ -1885,6 +2188,13 @@ export type Database = {
         }
         ComputedFields: never
         Relationships: [
+          {
+            foreignKeyName: 'sync_job_queue_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
           {
             foreignKeyName: 'sync_job_queue_org_id_fkey'
             columns: ['org_id']
@@ -1918,6 +2228,8 @@ export type Database = {
       abandon_import_sessions: { Args: { session_ids: string[] }; Returns: Json }
       auto_cleanup_preview_cache: { Args: Record<PropertyKey, never>; Returns: number }
       cancel_import: { Args: { import_id: string }; Returns: Json }
+      cancel_job: { Args: { job_id: string }; Returns: Json }
+      change_job: { Args: { job_id: string; priority?: number; run_at?: string }; Returns: Json }
       commit_import: { Args: { force?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       complete_worker_task: { Args: { result: Json; task_id: number; token: string }; Returns: boolean }
       correct_import: {
@@ -1968,6 +2280,7 @@ export type Database = {
       get_import_preview: { Args: { import_id: string }; Returns: Json }
       get_import_set: { Args: { set_id: string }; Returns: Json }
       get_import_template: { Args: { template_id: string }; Returns: Json }
+      get_job: { Args: { job_id: string }; Returns: Json }
       get_worker_task: { Args: { task_id: number; token: string }; Returns: Json }
       list_import_issues: {
         Args: { after_id?: number; code?: string; import_id: string; page_size?: number; severity?: string }
@@ -1993,6 +2306,19 @@ export type Database = {
       list_import_templates: { Args: { dataset?: string }; Returns: Json }
       list_imports: {
         Args: { before?: string; dataset?: string; page_size?: number; status?: string }
+        Returns: Json
+      }
+      list_jobs: {
+        Args: {
+          before?: string
+          import_id?: string
+          job_type?: string
+          mine?: boolean
+          org_id?: string
+          page_size?: number
+          since?: string
+          status?: string
+        }
         Returns: Json
       }
       list_settings: {
@@ -2021,11 +2347,17 @@ export type Database = {
         Args: { after?: string; org_id?: string; page_size?: number; search?: string }
         Returns: Json
       }
+      next_invitation: { Args: { outcome?: Json; token: string }; Returns: Json }
       open_import_session: { Args: { session_id: string }; Returns: Json }
       pause_import: { Args: { import_id: string }; Returns: Json }
+      pause_job: { Args: { job_id: string }; Returns: Json }
       preview_import: { Args: { full?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
+      remove_job: { Args: { job_id: string }; Returns: undefined }
       resume_import: { Args: { import_id: string }; Returns: Json }
+      resume_job: { Args: { job_id: string }; Returns: Json }
       retry_import: { Args: { import_id: string }; Returns: Json }
+      retry_invitations: { Args: { org_id?: string; user_ids?: string[] }; Returns: number }
+      retry_job: { Args: { job_id: string }; Returns: Json }
       run_import_set: { Args: { commit?: boolean; force?: boolean; set_id: string }; Returns: Json }
       save_import_session: { Args: { session_id: string; state: Json }; Returns: Json }
       save_import_template: {
@@ -2066,6 +2398,7 @@ export type Database = {
         | 'cancelled'
         | 'undoing'
         | 'undone'
+      invitation_status: 'pending' | 'sending' | 'sent' | 'failed'
       job_run_as: 'user' | 'service'
       org_role: 'viewer' | 'member' | 'admin'
       session_status: 'in_progress' | 'completed' | 'abandoned' | 'expired'
@@ -2253,6 +2586,7 @@ export const Constants = {
         'undoing',
         'undone',
       ],
+      invitation_status: ['pending', 'sending', 'sent', 'failed'],
       job_run_as: ['user', 'service'],
       org_role: ['viewer', 'member', 'admin'],
       session_status: ['in_progress', 'completed', 'abandoned', 'expired'],
