@@ -39,12 +39,16 @@ async function ended(): Promise<Map<string, Invitation>> {
 
 describe('invited people', () => {
   it('get a mail, follow its link, set a password and sign in', async () => {
-    const people = await Promise.all([makePerson(sql, 'ida'), makePerson(sql, 'ilse')])
-    await queue(people)
-    const invitations = await ended()
-    expect(people.map((id) => invitations.get(id)?.status)).toEqual(['sent', 'sent'])
+    const email = `ida-${randomUUID().slice(0, 8)}@example.com`
+    const users = [{ email, full_name: 'Ida' }, { email: email.replace('ida', 'ilse') }]
+    expect((await ann.client.rpc('create_users', { users })).error).toBeNull()
+    const invitations = await until('both are invited', 30, async () => {
+      await sql`select private.post_invitations()`
+      const { data } = await ann.client.from('user_invitations').select().eq('status', 'sent')
+      return data?.length === 2 && data
+    })
+    const { user_id: id } = invitations.find((one) => one.email === email) ?? {}
 
-    const email = invitations.get(people[0] as string)?.email as string
     const mails = mailsTo(stack, email)
     expect(mails).toHaveLength(1)
     const followed = await fetch(linkIn(mails[0]), { redirect: 'manual' })
@@ -62,7 +66,9 @@ describe('invited people', () => {
       email,
       password: 'a password of her own',
     })
-    expect(signedIn.data.user?.id).toBe(people[0])
+    expect(signedIn.data.user?.id).toBe(id)
+    const { data: profile } = await ann.client.from('profiles').select('org_id, full_name').eq('id', id)
+    expect(profile).toEqual([{ org_id: organization, full_name: 'Ida' }])
 
     const again = await fetch(linkIn(mails[0]), { redirect: 'manual' })
     expect(again.headers.get('location')).toMatch(/#error=access_denied&error_code=otp_expired/)
@@ -91,6 +97,7 @@ describe('invited people', () => {
     expect((await ann.client.rpc('retry_invitations')).data).toBe(0)
     expect((await ann.client.rpc('retry_invitations', { user_ids: [late, other] })).data).toBe(1)
     const { email } = invitations.get(other) as Invitation
+    await sql`select private.post_invitations()`
     await until('the second mail comes', 30, async () => mailsTo(stack, email).length === 2)
   })
 })
