@@ -49,8 +49,10 @@ begin
       v_branches := v_branches || format(
         ' union all select %L, case e.sql_error_code when ''22003'' then ''out_of_range'' else ''invalid_type'' end,'
         ' case e.sql_error_code when ''22003'' then %L else %L end, %s, e.sql_error_code, null'
-        ' from pg_input_error_info(%s, %L) as e where not %s_valid',
-        f.name, 'out of the range of ' || f.type, private.type_hint(f.type), v_shown, v_value, f.type, v_value);
+        ' from pg_input_error_info(%s, %L) as e where not %s_valid%s',
+        f.name, 'out of the range of ' || f.type, private.type_hint(f.type), v_shown, v_value, f.type, v_value,
+        -- what is not in the list, as of an enum, is told once
+        case when f.rules ? 'one_of' then format(' and %s = any (%s)', v_value, private.text_array(f.rules -> 'one_of')) else '' end);
     end if;
 
     for v_rule in
