@@ -38,16 +38,14 @@ type Description = {
 }
 type Route = { title: string; operation: Operation }
 
-/** docs/http-api.md: a head that is written by hand, and the routes as the function describes them. */
+/** The functions that people call. */
+const functions = ['imports', 'users']
+
+/** docs/http-api.md: a head that is written by hand, and the routes as the functions describe them. */
 export async function generateHttpApiDoc(stack: Stack): Promise<string> {
-  const response = await fetch(`${stack.url}/functions/v1/imports/openapi.json`)
-  const { paths, components } = (await response.json()) as Description
-  const routes = Object.entries(paths).flatMap(([path, operations]) =>
-    Object.entries(operations).map(([method, operation]) => ({
-      title: `${method.toUpperCase()} ${path}`,
-      operation,
-    })),
-  )
+  const descriptions = await Promise.all(functions.map((name) => describedBy(stack, name)))
+  const schemas = Object.assign({}, ...descriptions.map(({ components }) => components.schemas))
+  const routes = descriptions.flatMap(({ paths }) => routesOf(paths))
   const common = commonAnswers(routes)
   return [
     '<!-- Generated from local/http-api-head.md and openapi.json: npm run generate -->\n',
@@ -64,8 +62,22 @@ export async function generateHttpApiDoc(stack: Stack): Promise<string> {
     ...routes.map((route) => routeSection(route, common)),
     '## Documents\n',
     'Further properties may come; whoever reads a document passes over what they do not know.\n',
-    ...Object.entries(components.schemas).map(documentSection),
+    ...Object.entries(schemas as Record<string, Schema>).map(documentSection),
   ].join('\n')
+}
+
+async function describedBy(stack: Stack, name: string): Promise<Description> {
+  const response = await fetch(`${stack.url}/functions/v1/${name}/openapi.json`)
+  return (await response.json()) as Description
+}
+
+function routesOf(paths: Description['paths']): Route[] {
+  return Object.entries(paths).flatMap(([path, operations]) =>
+    Object.entries(operations).map(([method, operation]) => ({
+      title: `${method.toUpperCase()} ${path}`,
+      operation,
+    })),
+  )
 }
 
 /** The answers that every route with credentials may give, in the same words. */
@@ -155,7 +167,10 @@ function typeOf(schema: Schema): string {
   }
   if (anyOf) return anyOf.map(typeOf).join(' or ')
   if (values)
-    return [...values.map((value) => code(String(value))), ...(isNullable(schema) ? ['null'] : [])].join(' ')
+    return [
+      ...values.filter((value) => value !== null).map((value) => code(String(value))),
+      ...(isNullable(schema) ? ['null'] : []),
+    ].join(' ')
   const kinds = [type ?? []].flat().map((kind) => {
     if (kind === 'array') return `list of ${bracketed(items ? typeOf(items) : 'anything')}`
     if (kind === 'string') return format === 'date-time' ? 'time' : (format ?? 'text')

@@ -1,14 +1,14 @@
 import { z } from '@hono/zod-openapi'
 import { mappingSchema, modeSchema, optionsSchema, statusSchema } from './upload/schemas.ts'
 
-// What is answered. The database makes these documents; here they are described.
+// What is answered of imports. The database makes these documents; here they are described.
 
 /** A value of the schema, with words about it, or null. */
-function orNull<Schema extends z.ZodType>(schema: Schema, description: string) {
+export function orNull<Schema extends z.ZodType>(schema: Schema, description: string) {
   return schema.nullable().openapi({ description })
 }
 
-const time = z.string().openapi({ format: 'date-time' })
+export const time = z.string().openapi({ format: 'date-time' })
 
 /** The shape of every error. */
 export const errorSchema = z
@@ -20,7 +20,7 @@ export const errorSchema = z
   })
   .openapi('Error')
 
-const failureSchema = z
+export const failureSchema = z
   .looseObject({
     code: z.string(),
     message: z.string(),
@@ -51,6 +51,31 @@ export const jobSchema = z
   .openapi('Job')
 
 const count = z.number().nullable()
+
+export const countsSchema = z
+  .looseObject({
+    rows: count,
+    valid: count,
+    failed: count,
+    skipped: count,
+    inserted: count,
+    updated: count,
+    unchanged: count,
+    deleted: count,
+    pending: count,
+  })
+  .openapi({ description: 'Rows by what became of them' })
+
+export const sumsSchema = z
+  .array(
+    z.looseObject({
+      code: z.string(),
+      severity: z.enum(['error', 'warning']),
+      field: z.string().nullable(),
+      count: z.number(),
+    }),
+  )
+  .openapi({ description: 'What was found in the rows, summed up' })
 
 /** An import, as `get_import` describes it. */
 export const importSchema = z
@@ -92,29 +117,8 @@ export const importSchema = z
     ),
     template_id: orNull(z.uuid(), 'The template that it took its mapping from'),
     options: optionsSchema.loose(),
-    counts: z
-      .looseObject({
-        rows: count,
-        valid: count,
-        failed: count,
-        skipped: count,
-        inserted: count,
-        updated: count,
-        unchanged: count,
-        deleted: count,
-        pending: count,
-      })
-      .openapi({ description: 'Rows by what became of them' }),
-    issues: z
-      .array(
-        z.looseObject({
-          code: z.string(),
-          severity: z.enum(['error', 'warning']),
-          field: z.string().nullable(),
-          count: z.number(),
-        }),
-      )
-      .openapi({ description: 'What was found in the rows, summed up' }),
+    counts: countsSchema,
+    issues: sumsSchema,
     error: orNull(failureSchema, 'Why it failed'),
     undo: orNull(
       z.looseObject({ reversed: z.number(), kept: z.record(z.string(), z.number()) }),
@@ -211,7 +215,7 @@ export const setSchema = z
   })
   .openapi('ImportSet')
 
-const issueSchema = z.looseObject({
+export const issueSchema = z.looseObject({
   field: z.string().nullable(),
   severity: z.enum(['error', 'warning']),
   code: z.string(),

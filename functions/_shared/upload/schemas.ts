@@ -71,7 +71,7 @@ const delimiterSchema = separator({ comma: ',', semicolon: ';', tab: '\t', pipe:
 const quoteSchema = separator({ double: '"', single: "'" })
 
 /** Ids, separated by commas. */
-const ids = z
+export const ids = z
   .string()
   .transform((text) => text.split(','))
   .pipe(z.array(z.uuid()))
@@ -86,13 +86,17 @@ export const forceSchema = flag.optional().openapi({
   type: 'boolean',
 })
 
-export const waitSchema = z.coerce.number().min(0).max(30).default(0).openapi({
-  type: 'number',
-  minimum: 0,
-  maximum: 30,
-  default: 0,
-  description: 'Hold the answer for so many seconds, until the work is done',
-})
+/** How long an answer may be held. */
+export function waitSchemaOf(fallback: number) {
+  return z.coerce.number().min(0).max(30).default(fallback).openapi({
+    type: 'number',
+    minimum: 0,
+    maximum: 30,
+    default: fallback,
+    description: 'Hold the answer for so many seconds, until the work is done',
+  })
+}
+export const waitSchema = waitSchemaOf(0)
 
 const optionShape = optionsSchema.shape
 

@@ -1,41 +1,10 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { openApiDocument } from '../../../functions/_shared/app.ts'
 import { Refusal } from '../../../functions/_shared/refusal.ts'
 import { importsApp } from '../../../functions/imports/app.ts'
+import { sendTo } from '../../support/app.ts'
 
 const id = '6f9619ff-8b86-4d01-b42d-00cf4fc964ff'
-const app = importsApp()
-
-/** Sends a request to the function with a database that answers as told, and says what it was asked. */
-async function send(
-  method: string,
-  path: string,
-  options: { body?: string; answers?: Record<string, unknown> } = {},
-) {
-  const calls: [string, Record<string, unknown>][] = []
-  const db = async (rpc: string, args: Record<string, unknown>) => {
-    calls.push([rpc, JSON.parse(JSON.stringify(args))])
-    const answer = options.answers?.[rpc]
-    if (answer instanceof Error) throw answer
-    return answer ?? { id, status: 'staged', columns: ['a'], job: null }
-  }
-  const headers =
-    options.body === undefined
-      ? undefined
-      : { 'content-type': options.body === 'text' ? 'text/plain' : 'application/json' }
-  const request = new Request(`http://localhost${path}`, { method, headers, body: options.body })
-  const response = await app.fetch(request, { db })
-  const text = await response.text()
-  return {
-    status: response.status,
-    headers: response.headers,
-    text,
-    body: text ? JSON.parse(text) : null,
-    calls,
-  }
-}
+const send = sendTo(importsApp(), { id, status: 'staged', columns: ['a'], job: null })
 
 describe('routes', () => {
   it.each([
@@ -180,64 +149,5 @@ describe('errors', () => {
     console.error = error
     expect(answer.status).toBe(500)
     expect(answer.body).toEqual({ code: 'XX000', message: 'unexpected error', details: null, hint: null })
-  })
-})
-
-describe('description', () => {
-  const document = openApiDocument(app, 'imports')
-
-  it('is OpenAPI 3.1 and has every route', () => {
-    expect(document.openapi).toBe('3.1.0')
-    const described = Object.entries(document.paths ?? {}).flatMap(([path, item]) =>
-      Object.keys(item ?? {}).map(
-        (method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
-      ),
-    )
-    const served = app.routes
-      .filter((route) => route.method !== 'ALL')
-      .map((route) => `${route.method} ${route.path}`)
-    expect(described.sort()).toEqual([...new Set(served), 'GET /imports/openapi.json'].sort())
-    expect(described.length).toBeGreaterThan(10)
-  })
-
-  it('resolves all its references and names each operation once', () => {
-    const text = JSON.stringify(document)
-    for (const [, name] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
-      expect(document.components?.schemas).toHaveProperty(name as string)
-    }
-    const ids = [...text.matchAll(/"operationId":"(\w+)"/g)].map((match) => match[1])
-    expect(new Set(ids).size).toBe(ids.length)
-  })
-
-  it('says of every parameter where it is', () => {
-    const upload = document.paths?.['/imports']?.post
-    const names = (upload?.parameters ?? []).map(
-      (parameter) => 'name' in parameter && `${parameter.in} ${parameter.name}`,
-    )
-    expect(names).toEqual(
-      expect.arrayContaining([
-        'query dataset',
-        'query mode',
-        'query review',
-        'query wait',
-        'header idempotency-key',
-      ]),
-    )
-  })
-})
-
-describe('deno.json', () => {
-  it('names the versions of package.json', () => {
-    const root = join(import.meta.dirname, '../../..')
-    const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'))
-    const { dependencies } = read('package.json') as { dependencies: Record<string, string> }
-    const { imports } = read('functions/imports/deno.json') as { imports: Record<string, string> }
-    for (const [specifier, target] of Object.entries(imports)) {
-      const name = Object.keys(dependencies).find(
-        (known) => specifier === known || specifier.startsWith(`${known}/`),
-      )
-      const subpath = specifier.slice(name?.length ?? 0)
-      expect(target).toBe(`npm:${name}@${dependencies[name ?? '']}${subpath}`)
-    }
   })
 })
