@@ -13,7 +13,10 @@ export type ImportDocument = {
   status: string
   row_count: number | null
   mapping: Record<string, unknown> | null
-  counts: Record<'rows' | 'valid' | 'failed' | 'inserted' | 'updated' | 'unchanged' | 'pending', number>
+  counts: Record<
+    'rows' | 'valid' | 'failed' | 'inserted' | 'updated' | 'unchanged' | 'deleted' | 'pending',
+    number
+  >
   issues: { code: string; severity: string; field: string | null; count: number }[]
   error: { code: string; message: string } | null
   progress: {
@@ -37,15 +40,20 @@ export async function signUpWithOrganization(
   email: string,
   organization: string,
 ): Promise<Person> {
-  const password = crypto.randomUUID()
-  const signedUp = (await request(at, undefined, '/auth/v1/signup', { email, password })) as {
-    access_token: string
-  }
-  const person = { email, token: signedUp.access_token, organizationId: '' }
+  const person = await signUp(at, email)
   const slug = organization.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
   const body = { name: organization, slug }
   const { id } = (await request(at, person, '/rest/v1/rpc/create_organization', body)) as { id: string }
   return { ...person, organizationId: id }
+}
+
+/** Signs a new person up. */
+export async function signUp(at: Endpoint, email: string): Promise<Person> {
+  const password = crypto.randomUUID()
+  const { access_token } = (await request(at, undefined, '/auth/v1/signup', { email, password })) as {
+    access_token: string
+  }
+  return { email, token: access_token, organizationId: '' }
 }
 
 /** GET: the JSON that a path answers with. */
@@ -65,12 +73,14 @@ export async function countRows(at: Endpoint, person: Person, table: string): Pr
   return count
 }
 
-/** Posts a file of customers to be imported without a stop; ends when it is staged and the work has begun. */
+/** What is sent: a file, under a name, with so many rows, to a route (that for files of customers). */
+export type Sending = { file: string; name: string; rows: number; route?: string }
+
+/** Posts a file to be imported without a stop; ends when it is staged and the work has begun. */
 export async function upload(
   at: Endpoint,
   person: Person,
-  file: string,
-  fileName: string,
+  { file, name, route = '/imports?dataset=customers' }: Omit<Sending, 'rows'>,
   progress: (sentBytes: number, allBytes: number) => void,
 ): Promise<ImportDocument> {
   const size = statSync(file).size
@@ -83,13 +93,9 @@ export async function upload(
     }
   }
   // force: a benchmark sends the same file twice
-  const query = new URLSearchParams({
-    dataset: 'customers',
-    review: 'false',
-    force: 'true',
-    filename: fileName,
-  })
-  const response = await fetch(`${at.url}/functions/v1/imports?${query}`, {
+  const query = new URLSearchParams({ review: 'false', force: 'true', filename: name })
+  const path = `${route}${route.includes('?') ? '&' : '?'}${query}`
+  const response = await fetch(`${at.url}/functions/v1${path}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${person.token}`, 'content-type': 'text/csv' },
     body: Readable.toWeb(Readable.from(chunks(), { objectMode: false })) as ReadableStream,
@@ -114,9 +120,26 @@ export async function uploadArchive(
   return ((await answerOf(response, 'the upload')) as { imports: ImportDocument[] }).imports
 }
 
+/** Signs somebody in with their password; nobody, where that is refused. */
+export async function signIn(at: Endpoint, email: string, password: string): Promise<Person | undefined> {
+  const response = await fetch(`${at.url}/auth/v1/token?grant_type=password`, {
+    method: 'POST',
+    headers: { apikey: at.publishableKey, 'content-type': 'application/json' },
+    body: JSON.stringify({ email, password }),
+  })
+  if (response.status === 400) return undefined
+  const { access_token } = (await answerOf(response, 'the sign-in')) as { access_token: string }
+  return { email, token: access_token, organizationId: '' }
+}
+
 /** Begins to take back what an import did. */
 export async function undo(at: Endpoint, person: Person, id: string): Promise<void> {
   await request(at, person, '/rest/v1/rpc/undo_import', { import_id: id })
+}
+
+/** Begins to delete the people whom an import created; gives the import that does it. */
+export async function deleteUsers(at: Endpoint, person: Person, importId: string): Promise<{ id: string }> {
+  return (await request(at, person, '/rest/v1/rpc/delete_users', { import_id: importId })) as { id: string }
 }
 
 /** Follows an import until it has come to what is expected. Gives up when nothing has moved for a minute. */

@@ -1,29 +1,42 @@
 import { parseArgs } from 'node:util'
 
-/** The --rows of a command line, and which of the flags it has. Ends the process where it asks for help or makes no sense. */
-export function readArguments(
+/**
+ * The options of a command line: a count where the option stands for a number, else whether it is there. Ends the
+ * process where it asks for help or makes no sense.
+ */
+export function readArguments<Options extends Record<string, number | boolean>>(
   usage: string,
-  otherwise: number,
-  flags: string[],
-): { rows: number; flags: string[] } {
+  otherwise: Options,
+): { [Name in keyof Options]: Options[Name] extends number ? number : boolean } {
   try {
     const { values } = parseArgs({
       options: {
-        rows: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
-        ...Object.fromEntries(flags.map((flag) => [flag, { type: 'boolean' } as const])),
+        ...Object.fromEntries(
+          Object.entries(otherwise).map(([name, value]) => [
+            name,
+            { type: typeof value === 'number' ? 'string' : 'boolean' } as const,
+          ]),
+        ),
       },
     })
     if (values.help) {
       console.log(usage)
       process.exit(0)
     }
-    const rows = Number(values.rows ?? otherwise)
-    if (Number.isInteger(rows) && rows > 0 && rows <= 10_000_000)
-      return { rows, flags: flags.filter((flag) => flag in values) }
-    throw new Error(`--rows is ${values.rows}; it must be a whole number from 1 to 10000000`)
+    const given = Object.entries(values).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? countOf(name, value) : value,
+    ])
+    return { ...otherwise, ...Object.fromEntries(given) }
   } catch (cause) {
     console.error(`${cause instanceof Error ? cause.message : cause}\n\n${usage}`)
     process.exit(2)
   }
+}
+
+function countOf(name: string, text: string): number {
+  const count = Number(text)
+  if (Number.isInteger(count) && count > 0 && count <= 10_000_000) return count
+  throw new Error(`--${name} is ${text}; it must be a whole number from 1 to 10000000`)
 }

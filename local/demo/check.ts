@@ -1,10 +1,13 @@
 import { countRows, get, type ImportDocument, type Person } from './api.ts'
 import { type Customer, fields } from './customers.ts'
 import type { Endpoint } from './endpoint.ts'
-import type { ExpectedIssue } from './faults.ts'
 import { type Expectation, issueKey } from './file.ts'
 
-type ListedRow = { row_number: number; line_number: number; issues: (ExpectedIssue & { severity: string })[] }
+type Issue = { field: string | null; code: string }
+type ListedRow = { row_number: number; line_number: number; issues: (Issue & { severity: string })[] }
+
+/** A row that must fail, and what must be said of it. */
+type Failure = { row: number; line: number; errors: Issue[] }
 
 /** Whether an import came out as the generator says it must. Every line is something that did not. */
 export async function differences(
@@ -15,7 +18,7 @@ export async function differences(
 ): Promise<string[]> {
   return [
     ...countDifferences(document, expected),
-    ...(await failureDifferences(at, person, document.id, expected)),
+    ...(await failureDifferences(at, person, document.id, expected.failures)),
     ...(await tableDifferences(at, person, expected)),
   ]
 }
@@ -32,11 +35,11 @@ function countDifferences(document: ImportDocument, expected: Expectation): stri
 }
 
 /** Row by row: the number, the line in the file, the field and the code. */
-async function failureDifferences(
+export async function failureDifferences(
   at: Endpoint,
   person: Person,
   id: string,
-  expected: Expectation,
+  failures: Failure[],
 ): Promise<string[]> {
   const listed: ListedRow[] = []
   for (let after = 0; ; ) {
@@ -53,14 +56,14 @@ async function failureDifferences(
       issues.filter((issue) => issue.severity === 'error'),
     ),
   )
-  const wanted = expected.failures.map(({ row, line, errors }) => described(row, line, errors))
+  const wanted = failures.map(({ row, line, errors }) => described(row, line, errors))
   return [
     ...wanted.filter((row) => !found.includes(row)).map((row) => `did not fail that way: ${row}`),
     ...found.filter((row) => !wanted.includes(row)).map((row) => `should not have failed that way: ${row}`),
   ]
 }
 
-function described(row: number, line: number, issues: ExpectedIssue[]): string {
+function described(row: number, line: number, issues: Issue[]): string {
   const reasons = issues.map(({ field, code }) => `${code} ${field ?? '-'}`).sort()
   return `row ${row}, line ${line}: ${reasons.join(', ')}`
 }
@@ -98,6 +101,7 @@ function comparable(field: keyof Customer, value: Customer[keyof Customer]): unk
   return field === 'credit_limit' && value !== null ? Number(value) : value
 }
 
-function compared(what: string, found: number, expected: number): string[] {
+/** Nothing, or the line that says that a count is another. */
+export function compared(what: string, found: number, expected: number): string[] {
   return found === expected ? [] : [`${what}: ${found}, not ${expected}`]
 }

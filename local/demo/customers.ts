@@ -84,7 +84,7 @@ function mostly<Value>(random: Random, ofTen: number, value: () => Value): Value
 }
 
 /** Letters that an e-mail address has, of any name. */
-function plain(name: string): string {
+export function plain(name: string): string {
   return name
     .normalize('NFD')
     .replaceAll('ß', 'ss')

@@ -1,4 +1,5 @@
 import { businessOf, csv, type Dataset, datasets, fileRows } from './business.ts'
+import { type MadeUp, madeUp, peopleFile } from './people.ts'
 
 const counts: Record<Dataset, number> = {
   customers: 50,
@@ -18,14 +19,21 @@ const wrongCustomers: Record<number, (cells: string[]) => void> = {
   38: (cells) => cells.splice(0, 1, 'C-0000001'),
 }
 
-/** The sample files of examples/, by name. They belong together: what one refers to is in another. */
+const domain = 'acme.example'
+/** People that are wrong: an address that is none, a role that there is not, and one who is there twice. */
+const wrongPeople: Record<number, (person: MadeUp) => void> = {
+  7: (person) => Object.assign(person, { email: person.email.replace('@', ' at ') }),
+  13: (person) => Object.assign(person, { role: 'boss' }),
+  19: (person) => Object.assign(person, { email: madeUp(4, domain).email.toUpperCase() }),
+}
+/** The sample files of examples/, by name. Those of a business belong together: what one refers to is in another. */
 export function exampleFiles(): Record<string, string> {
   const all = businessOf(counts)
   const business = businessOf(
     counts,
     (number, dataset) => dataset === 'customers' && number in wrongCustomers,
   )
-  return Object.fromEntries(
+  const files = Object.fromEntries(
     datasets.map((dataset) => {
       const rows = fileRows(dataset, business, all[dataset], ([cells = []], number) => {
         if (dataset === 'customers') wrongCustomers[number]?.(cells)
@@ -33,4 +41,8 @@ export function exampleFiles(): Record<string, string> {
       return [`${dataset}.csv`, csv(dataset, rows)]
     }),
   )
+  const people = Array.from({ length: 24 }, (_, index) => madeUp(index + 1, domain))
+  for (const [number, spoil] of Object.entries(wrongPeople)) spoil(people[Number(number) - 1] as MadeUp)
+  // Without passwords: most organizations invite.
+  return { ...files, 'users.csv': peopleFile(people, ['email', 'full_name', 'role', 'phone', 'metadata']) }
 }

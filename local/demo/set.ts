@@ -1,4 +1,5 @@
 import { countRows, follow, type ImportDocument, type Person, undo, uploadArchive } from './api.ts'
+import { compared } from './check.ts'
 import type { Endpoint } from './endpoint.ts'
 import { megabytes, seconds, whole } from './format.ts'
 import { findStack, signUpPerson } from './prepare.ts'
@@ -117,8 +118,4 @@ function printCounts(empty: Counts, imported: Counts, undone: Counts): void {
 
 function countDifferences(when: string, found: Counts, expected: Counts): string[] {
   return [...expected].flatMap(([table, count]) => compared(`${table} ${when}`, found.get(table) ?? 0, count))
-}
-
-function compared(what: string, found: number, expected: number): string[] {
-  return found === expected ? [] : [`${what}: ${found}, not ${expected}`]
 }

@@ -1,10 +1,7 @@
-import { follow, type ImportDocument, type Person, undo, upload } from './api.ts'
+import { follow, type ImportDocument, type Person, type Sending, undo, upload } from './api.ts'
 import type { Endpoint } from './endpoint.ts'
 import { megabytes, seconds, speed, whole } from './format.ts'
 import { startStep } from './terminal.ts'
-
-/** What is sent: a file, under a name, with so many rows. */
-export type Sending = { file: string; name: string; rows: number }
 
 /** An import that is staged. Times are in milliseconds. */
 export type Staged = {
@@ -25,14 +22,11 @@ export type Completed = {
 }
 
 /** Sends a file, with a progress bar. */
-export async function watchUpload(
-  at: Endpoint,
-  person: Person,
-  { file, name, rows }: Sending,
-): Promise<Staged> {
+export async function watchUpload(at: Endpoint, person: Person, sending: Sending): Promise<Staged> {
+  const { rows } = sending
   const began = performance.now()
   const step = startStep('Upload')
-  const { id } = await upload(at, person, file, name, (sent, all) => {
+  const { id } = await upload(at, person, sending, (sent, all) => {
     if (sent === all) return step.update(1, `${megabytes(all)} sent, the last rows are being staged`)
     const taken = performance.now() - began
     const rest = left((taken / sent) * (all - sent))

@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import postgres from 'postgres'
 import {
   countRows,
   follow,
@@ -22,25 +21,38 @@ import { benchFairness } from './fairness.ts'
 import { writeFile } from './file.ts'
 import { timeInserts } from './peer.ts'
 import { resetPeak, usageOf } from './process.ts'
-import { machine, markdown, measurementCells, measurementHeader, type Report } from './report.ts'
+import {
+  machine,
+  markdown,
+  measurementCells,
+  measurementHeader,
+  type Report,
+  writeSection,
+} from './report.ts'
 import { ownStack } from './stack.ts'
+import { benchUsers } from './users.ts'
 
-const usage = `npm run bench [-- --rows N] [--fairness]
+const usage = `npm run bench [-- --rows N] [--fairness | --users N]
 
 Times an import over HTTP beside raw COPY and beside supabase-js in batches of 1,000, on a stack of its own, and writes
 docs/benchmarks.md. The exit code is 0 if all counts are right; it does not depend on the times.
 
   --rows N     how many rows the file has (1000000)
   --fairness   times imports of 100 rows while another organization's of so many runs, in place of all that
+  --users N    times the creation of so many people beside sign-ups one by one and bcrypt alone, in place of all that
   --help       this text`
 
 /** Beyond so many rows supabase-js is measured on fewer, and its time is scaled. */
 const peerLimit = 200_000
 const peerRows = 100_000
 
-const reportFile = join(import.meta.dirname, '../../docs/benchmarks.md')
-const { rows, flags } = readArguments(usage, 1_000_000, ['fairness'])
-await runCommand(flags.includes('fairness') ? (later) => benchFairness(later, rows) : bench)
+const { rows, fairness, users } = readArguments(usage, { rows: 1_000_000, fairness: false, users: 0 })
+await runCommand(chosen)
+
+function chosen(later: Later): Promise<number> {
+  if (fairness) return benchFairness(later, rows)
+  return users > 0 ? benchUsers(later, users) : bench(later)
+}
 
 async function bench(later: Later): Promise<number> {
   print(`\n  ${styled('bold', 'Sluice')}: ${whole(rows)} rows beside raw COPY and supabase-js\n`)
@@ -113,7 +125,7 @@ async function warmUp(stack: OwnStack, folder: string): Promise<void> {
   const person = await signUpWithOrganization(stack, 'warm-up@example.com', 'Warm-up')
   const file = join(folder, 'warm-up.csv')
   await writeFile(1000, file)
-  const { id } = await upload(stack, person, file, 'warm-up.csv', () => {})
+  const { id } = await upload(stack, person, { file, name: 'warm-up.csv' }, () => {})
   await follow(stack, person, id, () => {})
   await sleep(1000)
   step.done('1,000 rows, not counted')
@@ -170,11 +182,8 @@ function notes(peerSize: number): string[] {
 }
 
 async function present(stack: OwnStack, report: Report): Promise<void> {
-  const sql = postgres(stack.databaseUrl, { max: 1, onnotice: () => {} })
-  const [version] = await sql<{ server_version: string }[]>`show server_version`
-  await sql.end()
-  const machineLines = machine(version?.server_version ?? '')
-  writeFileSync(reportFile, markdown(report, machineLines, new Date().toISOString().slice(0, 10)))
+  const machineLines = await machine(stack)
+  writeSection(markdown(report, machineLines, new Date().toISOString().slice(0, 10)))
 
   print()
   for (const line of machineLines) print(`  ${line}`)

@@ -32,7 +32,7 @@ export async function benchFairness(later: Later, rows: number): Promise<number>
     await writeFile(smallRows, file, sent * smallRows + 1)
     sent++
     const began = performance.now()
-    const { id } = await upload(stack, small, file, 'small.csv', () => {})
+    const { id } = await upload(stack, small, { file, name: 'small.csv' }, () => {})
     await follow(stack, small, id, () => {})
     return { beside, milliseconds: performance.now() - began }
   }
@@ -82,7 +82,7 @@ async function importLarge(
   tell: (phase: string) => void,
 ): Promise<number> {
   const began = performance.now()
-  const { id } = await upload(stack, person, file, 'large.csv', () => {})
+  const { id } = await upload(stack, person, { file, name: 'large.csv' }, () => {})
   await follow(stack, person, id, ({ status }) => tell(status === 'committing' ? 'commit' : 'validation'))
   return performance.now() - began
 }

@@ -7,6 +7,7 @@ import { exampleFiles } from '../../../local/demo/examples.ts'
 import { faults } from '../../../local/demo/faults.ts'
 import { type Expectation, issueKey, writeFiles } from '../../../local/demo/file.ts'
 import { nuisances } from '../../../local/demo/nuisances.ts'
+import { demoPeople } from '../../../local/demo/people-file.ts'
 import { fileRow, header } from '../../../local/demo/rows.ts'
 
 const rows = 5000
@@ -89,6 +90,24 @@ describe('the file of the demo', () => {
   it('expects a warning where cells are missing at the end', () => {
     const short = records.filter(({ record }) => record.length < header.length)
     expect(short.length).toBe(expected.issues.get('warning missing_cells -'))
+  })
+})
+
+describe('the file of people', () => {
+  const people = demoPeople(1000, 'acme.example', 'taken@example.com')
+  const [titles, ...records] = parse(people.text) as string[][]
+
+  it('has one wrong row in every fifty, and the others once', () => {
+    expect(records).toHaveLength(1000)
+    expect(people.failures.map(({ row }) => row % 50)).toEqual(Array.from({ length: 20 }, () => 17))
+    const wrong = new Set(people.failures.map(({ row }) => row))
+    const right = records.filter((_, index) => !wrong.has(index + 1))
+    expect(right).toHaveLength(people.created)
+    for (const [column, title] of (titles ?? []).entries()) {
+      if (title !== 'E-Mail' && title !== 'Telephone') continue
+      const cells = right.map((cells) => cells[column]).filter(Boolean)
+      expect(new Set(cells).size).toBe(cells.length)
+    }
   })
 })
 
