@@ -110,14 +110,15 @@ as $$
       'message', 'the person whose job it is left the organization',
       'details', format('user %s', p_job.actor),
       'hint', 'An admin of the organization can retry it, with rights of their own.')
-    when p_job.running_since < clock_timestamp() - make_interval(mins => m.minutes) then jsonb_build_object(
+    when p_job.running_since is not null
+      and p_job.running_since < clock_timestamp() - make_interval(mins => private.setting('jobs.max_minutes', o.id)::integer)
+    then jsonb_build_object(
       'code', 'job_overdue',
       'message', 'job ran for longer than it may',
-      'details', format('since %s, %s minutes are allowed', p_job.running_since, m.minutes),
+      'details', format('since %s, %s minutes are allowed', p_job.running_since, private.setting('jobs.max_minutes', o.id)),
       'hint', 'Retry it: it goes on where it stopped. A system admin can allow more (jobs.max_minutes).')
   end
   from public.organization as o
-  cross join lateral (select private.setting('jobs.max_minutes', o.id)::integer as minutes) as m
   left join public.profiles as p on p.id = p_job.actor
   where o.id = p_job.org_id;
 $$;
