@@ -241,7 +241,8 @@ comment on function public.fail_worker_task(bigint, uuid, jsonb, integer) is
   'retry_after_seconds (a day at most). Service key only. Errors: 22023, PT409 (the call is over: nothing has changed).';
 
 insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
-  ('worker.url', 'string', null, null, '""', 'postgres', 'Address of the worker function, to which the database posts what needs HTTP.');
+  ('worker.url', 'string', null, null, '""', 'postgres', 'Address of the worker function, to which the database posts what needs HTTP.'),
+  ('outbound.allow_private', 'boolean', null, null, 'false', 'postgres', 'The worker function may call loopback and private addresses that somebody else has named.');
 
 revoke all on function
   public.get_worker_task(bigint, uuid), public.complete_worker_task(bigint, uuid, jsonb),
