@@ -3061,8 +3061,10 @@ begin
       v_branches := v_branches || format(
         ' union all select %L, case e.sql_error_code when ''22003'' then ''out_of_range'' else ''invalid_type'' end,'
         ' case e.sql_error_code when ''22003'' then %L else %L end, %s, e.sql_error_code, null'
-        ' from pg_input_error_info(%s, %L) as e where not %s_valid',
-        f.name, 'out of the range of ' || f.type, private.type_hint(f.type), v_shown, v_value, f.type, v_value);
+        ' from pg_input_error_info(%s, %L) as e where not %s_valid%s',
+        f.name, 'out of the range of ' || f.type, private.type_hint(f.type), v_shown, v_value, f.type, v_value,
+        -- what is not in the list, as of an enum, is told once
+        case when f.rules ? 'one_of' then format(' and %s = any (%s)', v_value, private.text_array(f.rules -> 'one_of')) else '' end);
     end if;
 
     for v_rule in
@@ -12884,14 +12886,15 @@ create or replace function private.unfit_reason (
       'message', 'the person whose job it is left the organization',
       'details', format('user %s', p_job.actor),
       'hint', 'An admin of the organization can retry it, with rights of their own.')
-    when p_job.running_since < clock_timestamp() - make_interval(mins => m.minutes) then jsonb_build_object(
+    when p_job.running_since is not null
+      and p_job.running_since < clock_timestamp() - make_interval(mins => private.setting('jobs.max_minutes', o.id)::integer)
+    then jsonb_build_object(
       'code', 'job_overdue',
       'message', 'job ran for longer than it may',
-      'details', format('since %s, %s minutes are allowed', p_job.running_since, m.minutes),
+      'details', format('since %s, %s minutes are allowed', p_job.running_since, private.setting('jobs.max_minutes', o.id)),
       'hint', 'Retry it: it goes on where it stopped. A system admin can allow more (jobs.max_minutes).')
   end
   from public.organization as o
-  cross join lateral (select private.setting('jobs.max_minutes', o.id)::integer as minutes) as m
   left join public.profiles as p on p.id = p_job.actor
   where o.id = p_job.org_id;
 $function$;
