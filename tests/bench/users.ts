@@ -14,7 +14,7 @@ import { machine, markdownTable, writeSection } from './report.ts'
 import { ownStack } from './stack.ts'
 
 /** So many have a password, or are hashed alone, or sign up: bcrypt takes its time. */
-const withPassword = 400
+const withPassword = 800
 const hashedAlone = 200
 const signedUp = 40
 

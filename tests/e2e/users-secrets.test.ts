@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { connect, type Person } from '../support/client.ts'
 import { csv, importsUrl, request, usersRequest } from '../support/http.ts'
 import { settled } from '../support/imports.ts'
+import { failedAttempts } from '../support/targets.ts'
 import { adminOf } from '../support/users.ts'
 
 // Passwords and hashes appear nowhere but where the auth service keeps them, and are staged no longer than it takes.
@@ -103,6 +104,41 @@ describe('secrets', () => {
     expect(await tablesWith(secret)).toEqual({})
     expect(logsWith(secret)).toEqual([])
     expect(await told(id)).toContain(`good@${mark}`)
+  })
+
+  it('are not told by what a trigger says, nor by the attempts that failed', async () => {
+    const { mark, text } = file()
+    const secret = `${mark}-secret`
+    // It refuses one of the two who are right, and fails the first attempt as a whole.
+    await sql.unsafe(`
+      create sequence public.attempts_${mark};
+      create function public.refuse_${mark}() returns trigger language plpgsql security definer set search_path = '' as $$
+      begin
+        if nextval('public.attempts_${mark}') = 1 then
+          raise exception using errcode = '53200', message = 'out of memory';
+        elsif new.email like 'hash@%' then
+          raise exception using errcode = '23514', message = 'not this one';
+        end if;
+        return new;
+      end $$;
+      create trigger refuse_${mark} before insert on auth.users
+        for each row when (new.email like '%@${mark}.%') execute function public.refuse_${mark}();`)
+    const hash = `$2a$10$${mark}${'x'.repeat(45)}`
+    try {
+      const lines = text.replace(`${secret}-4`, hash)
+      const { body } = await usersRequest(admin, 'POST', '/import?review=false&wait=30', { body: lines })
+      expect(await settled(sql, body.id)).toBe('completed')
+      expect(await failedAttempts(sql, body.id)).toEqual({ '53200 out of memory': 1 })
+      const issues = await request(admin, 'GET', `/${body.id}/issues?code=constraint_violation`)
+      expect(issues.body).toMatchObject([{ message: 'the row was refused', value: null }])
+      for (const one of [secret, hash]) {
+        expect(await told(body.id)).not.toContain(one)
+        expect(await tablesWith(one)).toEqual({})
+        expect(logsWith(one)).toEqual([])
+      }
+    } finally {
+      await sql.unsafe(`drop function public.refuse_${mark} cascade; drop sequence public.attempts_${mark}`)
+    }
   })
 
   it('go at once when the import is cancelled', async () => {
