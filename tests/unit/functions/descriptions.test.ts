@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openApiDocument } from '../../../functions/_shared/app.ts'
 import { importsApp } from '../../../functions/imports/app.ts'
@@ -42,21 +40,5 @@ describe.each([
     expect(names).toEqual(
       expect.arrayContaining(['query mode', 'query review', 'query wait', 'header idempotency-key']),
     )
-  })
-})
-
-describe.each(['imports', 'users'])('deno.json of %s', (name) => {
-  it('names the versions of package.json', () => {
-    const root = join(import.meta.dirname, '../../..')
-    const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'))
-    const { dependencies } = read('package.json') as { dependencies: Record<string, string> }
-    const { imports } = read(`functions/${name}/deno.json`) as { imports: Record<string, string> }
-    for (const [specifier, target] of Object.entries(imports)) {
-      const dependency = Object.keys(dependencies).find(
-        (known) => specifier === known || specifier.startsWith(`${known}/`),
-      )
-      const subpath = specifier.slice(dependency?.length ?? 0)
-      expect(target).toBe(`npm:${dependency}@${dependencies[dependency ?? '']}${subpath}`)
-    }
   })
 })
