@@ -18,6 +18,17 @@ export interface Cleaner {
   defects: Defect[]
   /** Known at the latest when the file has ended. */
   encoding(): Encoding
+  /** All that another cleaner needs to go on with the bytes that follow; the defects are the reader's. */
+  state(): CleanerState
+}
+
+/** Where a cleaner stands. It can be written as JSON. */
+export interface CleanerState {
+  encoding: Encoding | null
+  /** Bytes that wait for those after them, in base64. */
+  carry: string
+  /** Nothing has come out yet: a byte order mark may. */
+  first: boolean
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -48,25 +59,36 @@ export function detectEncoding(head: Uint8Array): Encoding | undefined {
   return undefined
 }
 
-/** A cleaner for a file of the given encoding; without one it decides at the first byte beyond ASCII. */
+/** So many bytes from the first one beyond ASCII on tell the encoding, however they are cut into chunks. */
+const telling = 4096
+
+/** A cleaner for a file of the given encoding; without one it is told by the first bytes beyond ASCII. */
 export function createCleaner(given: Encoding | undefined): Cleaner {
-  const defects: Defect[] = []
-  let encoding = given
-  let carry: Buffer = Buffer.alloc(0)
-  let produced = 0
-  let first = true
+  return cleanerFrom({ encoding: given ?? null, carry: '', first: true }, 0, [])
+}
+
+/** A cleaner that goes on where another stood. Of its text so much, with these defects, is not read yet. */
+export function resumeCleaner(state: CleanerState, unread: number, defects: Defect[]): Cleaner {
+  return cleanerFrom(state, unread, defects)
+}
+
+function cleanerFrom(state: CleanerState, unread: number, defects: Defect[]): Cleaner {
+  let encoding = state.encoding ?? undefined
+  let carry: Buffer = Buffer.from(state.carry, 'base64')
+  let produced = unread
+  let first = state.first
 
   function clean(chunk: Uint8Array, last: boolean): string {
     const bytes = carry.length > 0 ? Buffer.concat([carry, chunk]) : asBuffer(chunk)
     carry = Buffer.alloc(0)
     if (encoding === undefined && !isAscii(bytes)) {
-      // A sequence cut off by the end of the chunk says nothing yet.
-      const tail = last ? 0 : incompleteTail(bytes)
-      if (tail > 0 && isAscii(bytes.subarray(0, bytes.length - tail))) {
-        carry = Buffer.from(bytes.subarray(bytes.length - tail))
-        return emit(fromUtf8(bytes.subarray(0, bytes.length - tail), true).text)
+      const start = bytes.findIndex((byte) => byte >= 0x80)
+      const end = start + telling
+      if (bytes.length < end && !last) {
+        carry = Buffer.from(bytes.subarray(start))
+        return emit(fromUtf8(bytes.subarray(0, start), true).text)
       }
-      encoding = tellUtf8(bytes, last) ? 'utf-8' : 'windows-1252'
+      encoding = tellUtf8(bytes.subarray(start, end), bytes.length <= end) ? 'utf-8' : 'windows-1252'
     }
     const { text, rest } = decode(bytes, last)
     carry = Buffer.from(rest) // a copy: the chunk itself may be reused
@@ -131,6 +153,7 @@ export function createCleaner(given: Encoding | undefined): Cleaner {
     end: () => clean(Buffer.alloc(0), true),
     defects,
     encoding: () => encoding ?? 'utf-8',
+    state: () => ({ encoding: encoding ?? null, carry: carry.toString('base64'), first }),
   }
 }
 

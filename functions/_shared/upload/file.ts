@@ -1,10 +1,17 @@
 import { malformed } from '../refusal.ts'
 import { refuseBinary } from './binary.ts'
 import { columnNames, numberedColumns } from './columns.ts'
-import { detectDialect, newlineOf } from './dialect.ts'
-import { createCleaner, detectEncoding, type Encoding } from './encoding.ts'
+import { type Dialect, detectDialect, newlineOf } from './dialect.ts'
+import {
+  type Cleaner,
+  type CleanerState,
+  createCleaner,
+  detectEncoding,
+  type Encoding,
+  resumeCleaner,
+} from './encoding.ts'
 import { peek } from './peek.ts'
-import { createRecordReader, type Row } from './records.ts'
+import { atBeginning, createRecordReader, type ReaderState, type Row } from './records.ts'
 
 const headBytes = 64 * 1024
 /** What is read at once: with more rows alive at a time V8 takes them for long-lived, for twice the time and memory. */
@@ -24,50 +31,117 @@ export interface FileFormat {
   sheet?: string | undefined
 }
 
-/** A file whose writing is known, ready to be read. */
-export interface OpenFile {
+/** What is known of a file whose writing was found out. */
+interface Written {
   /** Whether its first row gives the columns their names. */
   hasHeader: boolean
   /** Whether a row of so many cells is as it should be. */
   fits(cells: number, columns: number): boolean
-  batches(): AsyncGenerator<Row[]>
   /** The names of the columns once all is read, where more come to light after the first rows. */
   columns?: () => string[]
   /** How it is written, as the import tells it; known once all is read. */
   format(): Record<string, unknown>
 }
 
-/** Opens a text of cells with separators. How it is written is found out from its first bytes. */
+/** A file, ready to be read. */
+export interface OpenFile extends Written {
+  batches(): AsyncGenerator<Row[]>
+}
+
+/** Reads the rows of a text from its bytes. It can be put away after any of them, to be gone on with elsewhere. */
+export interface Scanner<State> extends Written {
+  push(piece: Uint8Array): Row[]
+  /** Where the file ends. */
+  end(): Row[]
+  /** Where it stands, as JSON; once the header has been given. */
+  state(): State
+}
+
+/** Cuts a chunk into what is read at once. */
+export function* piecesOf(chunk: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < chunk.length; at += pieceBytes) yield chunk.subarray(at, at + pieceBytes)
+}
+
+/** A file that is read from its first byte to its last. */
+export function fileOf(scanner: Scanner<unknown>, bytes: AsyncIterable<Uint8Array>): OpenFile {
+  async function* batches(): AsyncGenerator<Row[]> {
+    for await (const chunk of bytes) {
+      for (const piece of piecesOf(chunk)) yield scanner.push(piece)
+    }
+    yield scanner.end()
+  }
+  return { ...scanner, batches }
+}
+
+/** Opens a text of cells with separators. */
 export async function openFile(
   source: AsyncIterable<Uint8Array>,
   format: FileFormat,
   maxCellBytes: number,
 ): Promise<OpenFile> {
   const { head, bytes, ended } = await peek(source, headBytes)
+  return fileOf(scanText(head, ended, format, maxCellBytes), bytes)
+}
+
+/** Where a scanner of a text of cells stands. */
+export interface TextState {
+  kind: 'csv'
+  dialect: Dialect
+  newline: '\n' | '\r'
+  header: boolean
+  cleaner: CleanerState
+  reader: ReaderState
+}
+
+/** Begins to scan a text of cells with separators. How it is written is found out from its first bytes. */
+export function scanText(
+  start: Uint8Array,
+  ended: boolean,
+  format: FileFormat,
+  maxCellBytes: number,
+): Scanner<TextState> {
+  const head = start.subarray(0, headBytes)
   const encoding = format.encoding ?? detectEncoding(head)
   refuseBinary(head, encoding === 'utf-16le' || encoding === 'utf-16be')
 
   const trial = createCleaner(encoding)
-  const text = trial.push(head) + (ended ? trial.end() : '')
-  if (ended && text.trim() === '') throw emptyFile()
-  const dialect = detectDialect(text, format)
-  const cleaner = createCleaner(encoding)
-  const reader = createRecordReader(dialect, newlineOf(text), maxCellsOfRow * maxCellBytes, cleaner.defects)
+  const isAll = ended && head.length === start.length
+  const text = trial.push(head) + (isAll ? trial.end() : '')
+  if (isAll && text.trim() === '') throw emptyFile()
+  const written = { dialect: detectDialect(text, format), newline: newlineOf(text), header: format.header }
+  return textScanner(written, createCleaner(encoding), atBeginning, maxCellBytes)
+}
 
-  async function* batches(): AsyncGenerator<Row[]> {
-    for await (const chunk of bytes) {
-      for (let at = 0; at < chunk.length; at += pieceBytes) {
-        yield reader.push(cleaner.push(chunk.subarray(at, at + pieceBytes)))
-      }
-    }
-    yield reader.push(cleaner.end())
-    yield reader.end()
-  }
+/** Goes on where another scanner stood. */
+export function resumeText(
+  { cleaner, reader, ...written }: TextState,
+  maxCellBytes: number,
+): Scanner<TextState> {
+  const resumed = resumeCleaner(cleaner, reader.pending.length, reader.defects)
+  return textScanner(written, resumed, reader, maxCellBytes)
+}
+
+function textScanner(
+  { dialect, newline, header }: Pick<TextState, 'dialect' | 'newline' | 'header'>,
+  cleaner: Cleaner,
+  state: ReaderState,
+  maxCellBytes: number,
+): Scanner<TextState> {
+  const reader = createRecordReader(dialect, newline, maxCellsOfRow * maxCellBytes, cleaner.defects, state)
   return {
-    hasHeader: format.header,
+    hasHeader: header,
     fits: (cells, columns) => cells === columns,
-    batches,
-    format: () => ({ kind: 'csv', ...dialect, encoding: cleaner.encoding(), header: format.header }),
+    push: (piece) => reader.push(cleaner.push(piece)),
+    end: () => [...reader.push(cleaner.end()), ...reader.end()],
+    format: () => ({ kind: 'csv', ...dialect, encoding: cleaner.encoding(), header }),
+    state: () => ({
+      kind: 'csv',
+      dialect,
+      newline,
+      header,
+      cleaner: cleaner.state(),
+      reader: reader.state(),
+    }),
   }
 }
 

@@ -1,11 +1,18 @@
 import { malformed, tooLarge } from '../refusal.ts'
 import { cleanCell } from './clean-cell.ts'
 import { columnNames } from './columns.ts'
-import { createCleaner, type Defect, detectEncoding } from './encoding.ts'
-import { emptyFile, type FileFormat, type OpenFile } from './file.ts'
+import {
+  type Cleaner,
+  type CleanerState,
+  createCleaner,
+  type Defect,
+  detectEncoding,
+  resumeCleaner,
+} from './encoding.ts'
+import { emptyFile, type FileFormat, fileOf, type OpenFile, type Scanner } from './file.ts'
 import { createJsonScanner, JsonFault, unexpectedJson } from './json.ts'
 import { peek } from './peek.ts'
-import type { RecordReader, Row } from './records.ts'
+import { atBeginning, movedBy, type ReaderState, type RecordReader, type Row } from './records.ts'
 import { takeDefects } from './row-issues.ts'
 
 /** What JSON may cost. */
@@ -32,25 +39,46 @@ export async function openJson(
   limits: JsonLimits,
 ): Promise<OpenFile> {
   const { head, bytes } = await peek(source, 1024)
-  const cleaner = createCleaner(format.encoding ?? detectEncoding(head))
-  const reader = createJsonReader(cleaner.defects, limits)
+  return fileOf(scanJson(head, format, limits), bytes)
+}
 
-  async function* batches(): AsyncGenerator<Row[]> {
-    for await (const chunk of bytes) yield reader.push(cleaner.push(chunk))
-    yield reader.push(cleaner.end())
-    yield reader.end()
-  }
+/** Where a scanner of JSON stands. */
+export interface JsonState {
+  kind: 'json'
+  cleaner: CleanerState
+  reader: JsonReaderState
+}
+
+/** Begins to scan JSON, whose first bytes these are. */
+export function scanJson(
+  head: Uint8Array,
+  format: Pick<FileFormat, 'encoding'>,
+  limits: JsonLimits,
+): Scanner<JsonState> {
+  const cleaner = createCleaner(format.encoding ?? detectEncoding(head))
+  return scannerOf(cleaner, createJsonReader(cleaner.defects, limits))
+}
+
+/** Goes on where another scanner stood. */
+export function resumeJson({ cleaner, reader }: JsonState, limits: JsonLimits): Scanner<JsonState> {
+  const resumed = resumeCleaner(cleaner, reader.pending.length, reader.defects)
+  return scannerOf(resumed, createJsonReader(resumed.defects, limits, reader))
+}
+
+function scannerOf(cleaner: Cleaner, reader: JsonReader): Scanner<JsonState> {
   return {
     hasHeader: true,
     fits: () => true, // a key that is missing is null, and one that comes late makes a column
-    batches,
+    push: (piece) => reader.push(cleaner.push(piece)),
+    end: () => [...reader.push(cleaner.end()), ...reader.end()],
     columns: reader.columns,
     format: () => ({ kind: reader.kind(), encoding: cleaner.encoding() }),
+    state: () => ({ kind: 'json', cleaner: cleaner.state(), reader: reader.state() }),
   }
 }
 
 /** Reads objects from clean text that comes in chunks. The first row is a header: the keys of the first objects. */
-interface JsonReader extends RecordReader {
+interface JsonReader extends RecordReader<JsonReaderState> {
   /** The keys of all objects so far, as names of columns. */
   columns(): string[]
   kind(): 'json' | 'ndjson'
@@ -59,18 +87,33 @@ interface JsonReader extends RecordReader {
 /** What may come next. */
 type Expected = 'file' | 'first' | 'separator' | 'object' | 'lines' | 'nothing'
 
-function createJsonReader(defects: Defect[], { max_cell_bytes, max_columns }: JsonLimits): JsonReader {
+/** Where a reader stands that has given the header. */
+interface JsonReaderState extends ReaderState {
+  expected: Expected
+  /** As they are in the file. */
+  keys: string[]
+}
+
+function createJsonReader(
+  defects: Defect[],
+  { max_cell_bytes, max_columns }: JsonLimits,
+  state?: JsonReaderState,
+): JsonReader {
   const maxRowLength = maxCellsOfRecord * max_cell_bytes
   const places = new Map<string, number>() // of each key among the columns
   const keys: string[] = []
   let expected: Expected = 'file'
   let isHeaderGiven = false
   let rows: Row[] = []
-  let pending = ''
+  let { pending, line } = state ?? atBeginning // the line of a place in it, which the line breaks are counted up to
   let offset = 0 // of the pending text in the whole
-  let line = 1 // of a place in the pending text, which the line breaks are counted up to
-  let nextBreak = -1
+  let nextBreak = pending.indexOf('\n')
   let nextLook = 0 // how long the text must be before it is looked at again
+  if (state) {
+    expected = state.expected
+    isHeaderGiven = true
+    for (const key of state.keys) addKey(key)
+  }
 
   /** The line of a place. They are asked for in order. */
   function lineAt(at: number): number {
@@ -141,6 +184,10 @@ function createJsonReader(defects: Defect[], { max_cell_bytes, max_columns }: Js
       const details = `the object in line ${lineAt(at)} has a key beyond the first ${max_columns}`
       throw tooLarge('file has too many columns', details, `At most ${max_columns} are allowed.`)
     }
+    return addKey(key)
+  }
+
+  function addKey(key: string): number {
     places.set(key, keys.length)
     return keys.push(cleanCell(key, [])) - 1
   }
@@ -192,6 +239,7 @@ function createJsonReader(defects: Defect[], { max_cell_bytes, max_columns }: Js
     },
     columns,
     kind: () => (expected === 'lines' ? 'ndjson' : 'json'),
+    state: () => ({ pending, line, defects: movedBy(-offset, defects), expected, keys: [...places.keys()] }),
   }
 }
 

@@ -14,21 +14,38 @@ export interface Row {
 }
 
 /** Reads records from clean text that comes in chunks. */
-export interface RecordReader {
+export interface RecordReader<State = ReaderState> {
   push(text: string): Row[]
   end(): Row[]
+  /** All that another reader needs to go on with the text that follows. */
+  state(): State
 }
 
-/** A reader of comma-separated text and its like. It takes the defects of its rows off the list. */
+/** Where a reader stands. It can be written as JSON. */
+export interface ReaderState {
+  /** What it has of the text and has not read yet: it begins with a record. */
+  pending: string
+  /** The line where that is. */
+  line: number
+  /** The defects in it. */
+  defects: Defect[]
+}
+
+export const atBeginning: ReaderState = { pending: '', line: 1, defects: [] }
+
+/**
+ * A reader of comma-separated text and its like, which may go on where another stood. It takes the defects of its rows
+ * off the list.
+ */
 export function createRecordReader(
   dialect: Dialect,
   newline: '\n' | '\r',
   maxRowLength: number,
   defects: Defect[],
+  state: Pick<ReaderState, 'pending' | 'line'> = atBeginning,
 ): RecordReader {
-  let pending = '' // begins with a record
-  let line = 1 // of that record
-  let offset = 0 // of that record in the text
+  let { pending, line } = state
+  let offset = 0 // of the pending text in the whole
   let unfinished = 0 // how many of its cells are complete
   let nextLook = 0 // how long the text must be before it is looked at again
 
@@ -71,7 +88,13 @@ export function createRecordReader(
       if (pending === '') return rows
       throw unclosed(`opened in the record that begins in line ${line}, column ${unfinished + 1}`)
     },
+    state: () => ({ pending, line, defects: movedBy(-offset, defects) }),
   }
+}
+
+/** Defects of a text that begins at another place. */
+export function movedBy(distance: number, defects: Defect[]): Defect[] {
+  return defects.map((defect) => ({ ...defect, at: defect.at + distance }))
 }
 
 function refuseSwallowed(line: number): void {
