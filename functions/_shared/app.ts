@@ -1,21 +1,16 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import { HTTPException } from 'hono/http-exception'
-import type { CallDatabase } from './caller.ts'
+import type { Environment } from './caller.ts'
 import { Refusal } from './refusal.ts'
 import { failure } from './reply.ts'
 import type { Awaited } from './upload/await-import.ts'
 import { malformedParameters } from './upload/parameters.ts'
 
-/** What a request is handled with: the database, as its caller. */
-export interface Environment {
-  Bindings: { db: CallDatabase }
-}
-
-export type App = OpenAPIHono<Environment>
+export type App = OpenAPIHono<{ Bindings: Environment }>
 
 /** An app without routes: it refuses what is malformed or unknown, in the shape of all errors. */
 export function newApp(): App {
-  const app: App = new OpenAPIHono<Environment>({
+  const app: App = new OpenAPIHono<{ Bindings: Environment }>({
     // The platform strips /functions/v1, a gateway may not.
     getPath: (request) =>
       new URL(request.url).pathname.replace(/^\/functions\/v1(?=\/)/, '').replace(/\/+$/, ''),
@@ -64,8 +59,8 @@ export function json(body: unknown, status = 200, headers: Record<string, string
 }
 
 /** What a request made, or an earlier one with the same Idempotency-Key. */
-export function made(document: unknown, replayed = false): never {
-  if (!replayed) return json(document, 201)
+export function made(document: unknown, replayed = false, status = 201): never {
+  if (!replayed) return json(document, status)
   return json(document, 200, replay)
 }
 

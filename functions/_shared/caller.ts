@@ -1,11 +1,18 @@
 import type { SupabaseContext } from '@supabase/server'
 import type { Database } from './database.types.ts'
 import { type DatabaseResult, dataOf } from './reply.ts'
+import type { StoredFiles } from './stored-files.ts'
 
 type Rpc = keyof Database['public']['Functions']
 
 /** Calls an RPC as the caller of the request and gives its data; a refusal is thrown. */
 export type CallDatabase = (rpc: Rpc, args: Record<string, unknown>) => Promise<unknown>
+
+/** What a request is handled with, as its caller. */
+export interface Environment {
+  db: CallDatabase
+  files: StoredFiles
+}
 
 /** In secret mode `ctx.supabase` is anonymous: the service's own client is the admin's. */
 export function clientFor(ctx: SupabaseContext): SupabaseContext['supabase'] {

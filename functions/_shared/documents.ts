@@ -32,11 +32,11 @@ export const failureSchema = z
 export const jobSchema = z
   .looseObject({
     id: z.uuid(),
-    job_type: z.string().openapi({ description: 'validate, commit, undo, …' }),
+    job_type: z.string().openapi({ description: 'ingest, validate, commit, undo, …' }),
     status: z.enum(['pending', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled']),
     phase: orNull(z.string(), 'What it is at; waiting: for other imports'),
     import_id: z.uuid().nullable(),
-    total: z.number().openapi({ description: 'Rows to work on, in all its phases' }),
+    total: z.number().openapi({ description: 'Rows to work on, in all its phases; of an ingest bytes' }),
     done: z.number(),
     failed: z.number(),
     result: orNull(
@@ -86,6 +86,7 @@ export const importSchema = z
     mode: modeSchema,
     source: z.string().openapi({ description: 'api, portal-upload, cli, …' }),
     status: statusSchema,
+    storage_path: orNull(z.string(), 'Its file in the bucket imports, where it came by way of Storage'),
     file_name: z.string().nullable(),
     row_count: count,
     byte_size: orNull(z.number(), 'Of the file as it was sent'),
@@ -160,6 +161,26 @@ export const importSchema = z
   .openapi('Import')
 
 /** What a commit would do, as `get_import_preview` describes it. */
+export const uploadPlaceSchema = z
+  .object({
+    upload: z.object({
+      method: z.literal('PUT'),
+      url: z.string().openapi({ description: 'Where to send the file, without credentials' }),
+      token: z.string().openapi({ description: 'For uploadToSignedUrl of supabase-js, with storage_path' }),
+      storage_path: z.string(),
+      max_bytes: z.number(),
+      expires_at: time,
+    }),
+    next: z
+      .object({
+        method: z.literal('POST'),
+        path: z.string(),
+        body: z.looseObject({ storage_path: z.string() }),
+      })
+      .openapi({ description: 'The request to make once the file is there' }),
+  })
+  .openapi('UploadPlace')
+
 export const previewSchema = z
   .looseObject({
     kind: z

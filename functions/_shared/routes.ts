@@ -1,5 +1,5 @@
 import { type RouteConfig, z } from '@hono/zod-openapi'
-import { archiveSchema, errorSchema, importSchema } from './documents.ts'
+import { archiveSchema, errorSchema, importSchema, uploadPlaceSchema } from './documents.ts'
 
 // What the routes of several functions have in common.
 
@@ -59,8 +59,12 @@ const uploaded = z.union([importSchema, archiveSchema])
 /** What an upload is answered with. */
 export const uploadAnswers = {
   ...refusals,
-  200: answer(uploaded, 'What the same Idempotency-Key made before'),
+  200: answer(
+    z.union([uploaded, uploadPlaceSchema]),
+    'What the same Idempotency-Key made before; with upload=storage, where to upload the file',
+  ),
   201: answer(uploaded, 'The import; of an archive the set and its imports'),
+  202: answer(importSchema, 'The import, whose stored file a job takes in'),
   413: answer(errorSchema, 'Over a limit'),
   415: answer(errorSchema, 'Not a table'),
   422: answer(errorSchema, 'The mapping does not fit the file'),

@@ -11,8 +11,8 @@ export function importsApp(): App {
   const app = newApp()
 
   app.openapi(routes.upload, async (c) => {
-    const { document, replayed } = await createImport(c.req.raw, c.req.query(), c.env.db)
-    return made(document, replayed)
+    const { document, replayed, status } = await createImport(c.req.raw, c.req.query(), c.env)
+    return made(document, replayed, status)
   })
   app.openapi(routes.list, async (c) => {
     const { limit, ...filter } = c.req.valid('query')

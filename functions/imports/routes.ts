@@ -35,7 +35,7 @@ export const upload = createRoute({
   operationId: 'createImport',
   summary: 'Upload a file and stage its rows',
   description:
-    'CSV or other delimited text, JSON (an array of objects, or one object a line), an Excel workbook (xlsx), each plain or gzip, or a zip archive of these, as the body or as the part `file` of multipart/form-data. The parameters of a multipart upload may also be form fields before the file. Each file of an archive becomes an import of one set: all of them, or none.',
+    'CSV or other delimited text, JSON (an array of objects, or one object a line), an Excel workbook (xlsx), each plain or gzip, or a zip archive of these, as the body or as the part `file` of multipart/form-data. The parameters of a multipart upload may also be form fields before the file. Each file of an archive becomes an import of one set: all of them, or none. A file that is too large for a request goes by way of Storage: `upload=storage` answers with a place to upload it to, then JSON names it: `{ "storage_path": "…", "dataset": "…" }`. Where it is CSV or JSON, a job takes it in, whatever its size.',
   ...example(
     '/imports?dataset=customers&review=false&wait=30',
     "-H 'Content-Type: text/csv' --data-binary @customers.csv",

@@ -15,15 +15,18 @@ export async function unwrapUpload(request: Request): Promise<Request> {
   return new Request(request.url, { method: request.method, headers, body: file })
 }
 
-/** Names the signed URL as supabase-js reads it: without the prefix that it adds itself. */
+/** Names signed URLs, to read and to upload, as supabase-js reads them: without the prefix that it adds itself. */
 export async function renameSignedUrl(request: Request, response: Response): Promise<Response> {
   const { pathname } = new URL(request.url)
-  if (request.method !== 'POST' || !response.ok || !pathname.startsWith('/storage/v1/object/sign/'))
-    return response
+  const isSigning = /^\/storage\/v1\/object\/(upload\/)?sign\//.test(pathname)
+  if (request.method !== 'POST' || !response.ok || !isSigning) return response
   const headers = new Headers(response.headers)
   headers.delete('content-length')
-  const body = (await response.json()) as { signedUrl?: string; signedURL?: string }
-  if (body.signedUrl) body.signedURL = body.signedUrl.replace(/^\/storage\/v1/, '')
+  const body = (await response.json()) as { signedUrl?: string; signedURL?: string; url?: string }
+  if (body.signedUrl) {
+    const named = pathname.startsWith('/storage/v1/object/upload/') ? 'url' : 'signedURL'
+    body[named] = body.signedUrl.replace(/^\/storage\/v1/, '')
+  }
   return new Response(JSON.stringify(body), { status: response.status, headers })
 }
 

@@ -45,9 +45,9 @@ create table public.scheduled_jobs (
   run_as              public.job_run_as not null,
   actor               uuid,
   claims              jsonb not null,
-  total_count         integer not null default 0,
-  done_count          integer not null default 0,
-  failed_count        integer not null default 0,
+  total_count         bigint not null default 0,
+  done_count          bigint not null default 0,
+  failed_count        bigint not null default 0,
   result              jsonb,
   error               jsonb,
   created_at          timestamptz not null default clock_timestamp(),
@@ -73,7 +73,7 @@ comment on column public.scheduled_jobs.running_since is 'When it began to run, 
 comment on column public.scheduled_jobs.params is 'What to do. Import jobs: { "import_id": uuid, … }.';
 comment on column public.scheduled_jobs.actor is 'Whose rights it works with; null for the service. Never changes.';
 comment on column public.scheduled_jobs.claims is 'The verified JWT claims of whoever started it. Never change, never shown to clients.';
-comment on column public.scheduled_jobs.total_count is 'Rows to work on in all its phases.';
+comment on column public.scheduled_jobs.total_count is 'Rows to work on in all its phases; of an ingest bytes.';
 comment on column public.scheduled_jobs.result is 'What came of it, where its type says more than the counts do.';
 comment on column public.scheduled_jobs.error is 'Why it failed, or is about to when the tasks in flight have ended: { code, message, details, hint }.';
 create index scheduled_jobs_org_id_created_at_idx on public.scheduled_jobs (org_id, created_at desc);
@@ -177,10 +177,10 @@ create table public.sync_progress (
   entity_type         public.sync_entity_type not null,
   source_system       text not null default 'sluice',
   status              public.sync_status_type not null default 'pending',
-  total_items         integer not null default 0,
-  processed_count     integer not null default 0,
-  current_item        integer not null default 0,
-  failed_count        integer not null default 0,
+  total_items         bigint not null default 0,
+  processed_count     bigint not null default 0,
+  current_item        bigint not null default 0,
+  failed_count        bigint not null default 0,
   elapsed_seconds     numeric(12,3) not null default 0,
   speed_items_per_min numeric(14,1),
   eta_seconds         numeric(12,1),

@@ -42,6 +42,7 @@ create table public.import_batches (
   dataset           text not null references public.datasets (key),
   mode              public.import_mode not null,
   source            text not null,
+  storage_path      text,
   status            public.import_status not null default 'receiving',
   file_name         text,
   content_hash      text,
@@ -81,6 +82,7 @@ create table public.import_batches (
 alter table public.import_batches enable row level security;
 comment on table public.import_batches is 'An import: one file on its way into one dataset.';
 comment on column public.import_batches.source is 'Where the file came from: api, portal-upload, cli, …';
+comment on column public.import_batches.storage_path is 'Its file in the bucket imports, where it came from there.';
 comment on column public.import_batches.content_hash is 'SHA-256 of the file as it was sent, in hexadecimal.';
 comment on column public.import_batches.format is
   'How its file is written: delimiter, quote, encoding, header; untrimmed: the columns that have blanks around some of their cells.';
@@ -107,6 +109,7 @@ create index import_batches_set_id_idx on public.import_batches (set_id);
 create index import_batches_corrects_idx on public.import_batches (corrects);
 create index import_batches_duplicate_of_idx on public.import_batches (duplicate_of);
 create index import_batches_depends_on_idx on public.import_batches using gin (depends_on);
+create index import_batches_storage_path_idx on public.import_batches (storage_path) where storage_path is not null;
 create index import_batches_content_hash_idx on public.import_batches (org_id, content_hash) where content_hash is not null;
 create index import_batches_template_id_idx on public.import_batches (template_id);
 create index import_batches_receiving_idx on public.import_batches (created_at) where status = 'receiving';
@@ -211,7 +214,7 @@ set search_path = ''
 as $$
 begin
   if (old.status, new.status) not in (
-    ('receiving', 'staged'), ('receiving', 'failed'),
+    ('receiving', 'staged'), ('receiving', 'failed'), ('receiving', 'cancelled'),
     ('staged', 'validating'), ('staged', 'cancelled'),
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),

@@ -149,8 +149,32 @@ $$;
 
 -- Starting ----------------------------------------------------------------------------------------
 
--- A validate or commit job is for one import, which must be the caller's to act upon and in the right
--- state. Definer: locks the organization, then the batch.
+-- The import that a job is for: the caller's to act upon, held to the end of the transaction after its organization.
+create function private.hold_import(p_params jsonb)
+returns public.import_batches
+language plpgsql volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch public.import_batches;
+begin
+  if not pg_input_is_valid(p_params ->> 'import_id', 'uuid') is true then
+    raise exception using
+      errcode = '22023',
+      message = 'params must name an import',
+      hint    = 'Give { "import_id": "<uuid>" }.';
+  end if;
+
+  v_batch := private.find_import((p_params ->> 'import_id')::uuid);
+  perform private.lock_organization(v_batch.org_id);
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
+  return v_batch;
+end;
+$$;
+
+-- A validate or commit job is for one import, which must be in the right state. Definer: locks it.
 create function private.tg_scheduled_jobs__resolve_import()
 returns trigger
 language plpgsql
@@ -159,21 +183,9 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_batch  public.import_batches;
+  v_batch  public.import_batches := private.hold_import(new.params);
   v_failed public.scheduled_jobs; -- which this one goes on with
 begin
-  if not pg_input_is_valid(new.params ->> 'import_id', 'uuid') is true then
-    raise exception using
-      errcode = '22023',
-      message = 'params must name an import',
-      hint    = 'Give { "import_id": "<uuid>" }.';
-  end if;
-
-  v_batch := private.find_import((new.params ->> 'import_id')::uuid);
-  perform private.lock_organization(v_batch.org_id);
-  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
-  perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
-
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
   end if;

@@ -72,7 +72,7 @@ $$;
 
 create trigger _500_redact
   after update of status on public.import_batches
-  for each row when (old.status is distinct from new.status and new.status in ('cancelled', 'undone'))
+  for each row when (old.status is distinct from new.status and new.status in ('cancelled', 'undone') and new.staged_at is not null)
   execute function private.tg_import_batches__redact();
 
 -- Removes the secrets of one import that waited too long, also for somebody to resume it: cancelled where it still could be

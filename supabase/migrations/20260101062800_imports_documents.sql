@@ -88,7 +88,7 @@ begin
 
   return jsonb_build_object(
     'id', v_batch.id, 'org_id', v_batch.org_id, 'dataset', v_batch.dataset, 'mode', v_batch.mode,
-    'source', v_batch.source, 'status', v_batch.status, 'file_name', v_batch.file_name,
+    'source', v_batch.source, 'storage_path', v_batch.storage_path, 'status', v_batch.status, 'file_name', v_batch.file_name,
     'row_count', v_batch.row_count, 'byte_size', v_batch.byte_size, 'content_hash', v_batch.content_hash,
     'columns', v_batch.columns, 'format', v_batch.format, 'sample', v_batch.sample,
     'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'template_id', v_batch.template_id,

@@ -85,42 +85,34 @@ begin
 end;
 $$;
 
--- Definer: batches are written by Sluice alone. Authorises first.
-create function private.create_import(
-  p_dataset text, p_mode text, p_org_id uuid, p_file_name text, p_source text, p_mapping jsonb, p_options jsonb,
-  p_idempotency_key text, p_template_id uuid, p_set_id uuid, p_depends_on uuid[], p_corrects uuid
+-- What the caller wants to make an import of, if they may: the organization, the dataset and the mode, where they are
+-- left out those that go without saying, and the import that it corrects.
+create function private.resolve_target(
+  p_dataset text, p_mode text, p_org_id uuid, p_corrects uuid,
+  out org_id uuid, out dataset public.datasets, out mode public.import_mode, out parent public.import_batches
 )
-returns jsonb
-language plpgsql volatile
-security definer
+language plpgsql stable
+security invoker
 set search_path = ''
-set jit = off
 as $$
-declare
-  v_org_id   uuid := p_org_id;
-  v_parent   public.import_batches; -- which this one corrects
-  v_dataset  public.datasets;
-  v_mode     public.import_mode;
-  v_batch    public.import_batches;
-  v_template public.import_templates;
-  v_options  jsonb;
 begin
+  org_id := p_org_id;
   if p_corrects is not null then
-    v_parent := private.find_correctable(p_corrects);
-    v_org_id := coalesce(v_org_id, v_parent.org_id);
-    if (v_parent.org_id, v_parent.dataset, v_parent.mode::text) is distinct from
-      (v_org_id, coalesce(p_dataset, v_parent.dataset), coalesce(p_mode, v_parent.mode::text)) then
+    parent := private.find_correctable(p_corrects);
+    org_id := coalesce(org_id, parent.org_id);
+    if (parent.org_id, parent.dataset, parent.mode::text) is distinct from
+      (org_id, coalesce(p_dataset, parent.dataset), coalesce(p_mode, parent.mode::text)) then
       raise exception using
         errcode = '22023',
         message = 'correction is of another kind than what it corrects',
-        detail  = format('import %s: dataset %s, mode %s', v_parent.id, v_parent.dataset, v_parent.mode),
+        detail  = format('import %s: dataset %s, mode %s', parent.id, parent.dataset, parent.mode),
         hint    = 'Leave dataset and mode out, or send the file as an import of its own.';
     end if;
   end if;
 
-  v_org_id := private.resolve_organization(v_org_id);
+  org_id := private.resolve_organization(org_id);
 
-  select d.* into v_dataset from public.datasets as d where d.key = coalesce(p_dataset, v_parent.dataset);
+  select d.* into dataset from public.datasets as d where d.key = coalesce(p_dataset, parent.dataset);
   if not found then
     raise exception using
       errcode = '22023',
@@ -130,20 +122,68 @@ begin
   end if;
 
   if p_corrects is not null then
-    v_mode := v_parent.mode;
+    mode := parent.mode;
   elsif p_mode is null then
-    v_mode := case when 'upsert' = any (v_dataset.allowed_modes) then 'upsert' else v_dataset.allowed_modes[1] end;
-  elsif p_mode = any (v_dataset.allowed_modes::text[]) then
-    v_mode := p_mode;
+    mode := case when 'upsert' = any (dataset.allowed_modes) then 'upsert' else dataset.allowed_modes[1] end;
+  elsif p_mode = any (dataset.allowed_modes::text[]) then
+    mode := p_mode;
   else
     raise exception using
       errcode = '22023',
       message = 'mode is not allowed',
       detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
-      hint    = format('Allowed are: %s.', array_to_string(v_dataset.allowed_modes, ', '));
+      hint    = format('Allowed are: %s.', array_to_string(dataset.allowed_modes, ', '));
   end if;
   perform private.require_org_role(
-    v_org_id, private.role_for(v_dataset.key, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role));
+    org_id, private.role_for(dataset.key, case mode when 'delete' then 'admin' else 'member' end::public.org_role));
+end;
+$$;
+
+-- The organization of a file in the bucket imports is in its name. Whether the caller sees it, Storage's policies say.
+create function private.require_own_file(p_storage_path text, p_org_id uuid)
+returns void
+language plpgsql immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if split_part(p_storage_path, '/', 1) <> p_org_id::text then
+    raise exception using
+      errcode = '22023',
+      message = 'stored file is another organization''s',
+      detail  = format('storage_path %s', to_json(p_storage_path)),
+      hint    = format('Its path begins with the id of the organization: %s/…', p_org_id);
+  end if;
+end;
+$$;
+
+-- Definer: batches are written by Sluice alone. Authorises first.
+create function private.create_import(
+  p_dataset text, p_mode text, p_org_id uuid, p_file_name text, p_source text, p_mapping jsonb, p_options jsonb,
+  p_idempotency_key text, p_template_id uuid, p_set_id uuid, p_depends_on uuid[], p_corrects uuid, p_storage_path text default null
+)
+returns jsonb
+language plpgsql volatile
+security definer
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_target   record;
+  v_org_id   uuid;
+  v_parent   public.import_batches; -- which this one corrects
+  v_dataset  public.datasets;
+  v_mode     public.import_mode;
+  v_batch    public.import_batches;
+  v_template public.import_templates;
+  v_options  jsonb;
+begin
+  select t.* into v_target from private.resolve_target(p_dataset, p_mode, p_org_id, p_corrects) as t;
+  v_org_id  := v_target.org_id;
+  v_dataset := v_target.dataset;
+  v_mode    := v_target.mode;
+  v_parent  := v_target.parent;
+  perform private.require_own_file(p_storage_path, v_org_id);
 
   if p_idempotency_key is not null then
     select b.* into v_batch
@@ -152,9 +192,11 @@ begin
       and b.initiated_by is not distinct from auth.uid()
       and b.idempotency_key = p_idempotency_key;
     if found then
-      if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and v_batch.created_at < now() - interval '10 seconds' then
+      if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and not private.is_ingesting(v_batch.id)
+        and v_batch.created_at < now() - interval '10 seconds' then
         perform private.fail_upload(v_batch.id); -- its upload is gone: the key is free again
-      elsif v_batch.status = 'receiving' or (v_batch.dataset, v_batch.mode) is distinct from (v_dataset.key, v_mode) then
+      elsif (v_batch.status = 'receiving' and not private.is_ingesting(v_batch.id))
+        or (v_batch.dataset, v_batch.mode) is distinct from (v_dataset.key, v_mode) then
         raise exception using
           errcode = 'PT409',
           message = 'idempotency key is in use',
@@ -179,11 +221,11 @@ begin
   end if;
 
   insert into public.import_batches (
-    org_id, dataset, mode, source, file_name, mapping, template_id, options, initiated_by, idempotency_key, set_id, depends_on,
+    org_id, dataset, mode, source, storage_path, file_name, mapping, template_id, options, initiated_by, idempotency_key, set_id, depends_on,
     corrects
   )
   values (
-    v_org_id, v_dataset.key, v_mode, p_source, p_file_name,
+    v_org_id, v_dataset.key, v_mode, p_source, p_storage_path, p_file_name,
     case
       when v_template.id is not null then private.template_mapping(v_template, null, p_mapping)
       when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping)
@@ -199,6 +241,26 @@ begin
 end;
 $$;
 
+-- The path of a file in the bucket imports, if the caller may read it.
+create function private.find_stored_file(p_storage_path text)
+returns text
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_storage_path is not null and not exists (
+    select from storage.objects as o where o.bucket_id = 'imports' and o.name = p_storage_path
+  ) then
+    raise exception using
+      errcode = 'PT404',
+      message = 'stored file not found',
+      hint    = 'Upload it into the bucket imports first; prepare_import_upload says where.';
+  end if;
+  return p_storage_path;
+end;
+$$;
+
 create function public.create_import(
   dataset text default null,
   mode text default null,
@@ -211,7 +273,8 @@ create function public.create_import(
   template_id uuid default null,
   set_id uuid default null,
   depends_on uuid[] default null,
-  corrects uuid default null
+  corrects uuid default null,
+  storage_path text default null
 )
 returns jsonb
 language sql volatile
@@ -221,22 +284,26 @@ as $$
   select private.create_import(
     create_import.dataset, create_import.mode, create_import.org_id, create_import.file_name, create_import.source,
     create_import.mapping, create_import.options, create_import.idempotency_key, create_import.template_id,
-    create_import.set_id, create_import.depends_on, create_import.corrects
+    create_import.set_id, create_import.depends_on, create_import.corrects,
+    private.find_stored_file(create_import.storage_path)
   );
 $$;
-comment on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) is
+comment on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text) is
   'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key '
   'was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. '
   'template_id: whose mapping and options it takes, but for those that are given here. '
   'set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is '
   'validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. '
+  'storage_path: the file in the bucket imports, where it is there; ingest_import takes it in. '
   'Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
 
-revoke all on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid)
+revoke all on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text)
   from public, anon, authenticated, service_role;
-grant execute on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid)
+grant execute on function public.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text)
   to authenticated, service_role;
 
 revoke all on all functions in schema private from public;
-grant execute on function private.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid)
+grant execute on function
+  private.find_stored_file(text),
+  private.create_import(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text)
   to authenticated, service_role;

@@ -12,6 +12,18 @@ as $$
   select hashtextextended('imports.ingest:' || p_import_id, 0);
 $$;
 
+-- Its file is taken in by a job.
+create function private.is_ingesting(p_import_id uuid)
+returns boolean
+language sql stable
+security definer
+set search_path = ''
+as $$
+  select exists (
+    select from public.scheduled_jobs as j where j.batch_id = p_import_id and j.job_type = 'ingest' and j.finished_at is null
+  );
+$$;
+
 -- The upload's transaction is alive: it holds the lock.
 create function private.is_receiving(p_import_id uuid)
 returns boolean
@@ -364,7 +376,8 @@ as $$
   from public.import_batches as b
   where b.status = 'receiving'
     and b.created_at < now() - interval '1 minute' -- the time between create_import and begin_ingest
-    and not private.is_receiving(b.id);
+    and not private.is_receiving(b.id)
+    and not private.is_ingesting(b.id);
 $$;
 
 revoke all on all functions in schema private from public;

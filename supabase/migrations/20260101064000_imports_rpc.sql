@@ -499,6 +499,9 @@ begin
       hint    = 'One of: pending, validated, failed, skipped, inserted, updated, unchanged, deleted, undone.';
   end if;
 
+  if v_batch.staged_at is null then
+    return; -- some may be there already, but it may yet be that none stays
+  end if;
   if v_keys_sql is not null then
     execute format('select coalesce(jsonb_object_agg(k.row_number, k.key), ''{}'') from (%s) as k (row_number, key)', v_keys_sql)
     into v_keys using v_batch.staged_on, v_batch.id, v_numbers;
@@ -606,6 +609,7 @@ begin
     select s.*
     from private.import_issues as s
     where s.staged_on = v_batch.staged_on and s.batch_id = v_batch.id and s.id > p_after_id
+      and v_batch.staged_at is not null
       and (p_code is null or s.code = p_code)
       and (p_severity is null or s.severity::text = p_severity)
     order by s.id

@@ -89,6 +89,15 @@ begin
   end loop;
 end
 $body$ $cron$);
+select cron.schedule('imports.drop_ingests', '10 seconds', $cron$
+do $body$
+begin
+  while private.drop_next_ingest() loop
+    commit;
+  end loop;
+end
+$body$ $cron$);
+select cron.schedule('imports.delete_files', '*/5 * * * *', 'select private.delete_expired_files()');
 select cron.schedule('imports.expire_sessions', '17 * * * *', 'select private.expire_sessions()');
 select cron.schedule('imports.purge_previews', '*/5 * * * *', 'select public.auto_cleanup_preview_cache()');
 select cron.schedule('users.invite', '10 seconds', 'select private.post_invitations()');

@@ -48,7 +48,8 @@ export async function awaitImport(
 ): Promise<Awaited<ImportDocument>> {
   return readUntil(
     () => getImport(db, id),
-    (document) => isAtEnd(document) || (document.status === 'validated' && !isAtWork(document)),
+    (document) =>
+      isAtEnd(document) || (['staged', 'validated'].includes(document.status) && !isAtWork(document)),
     seconds,
   )
 }

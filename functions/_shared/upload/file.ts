@@ -32,7 +32,7 @@ export interface FileFormat {
 }
 
 /** What is known of a file whose writing was found out. */
-interface Written {
+export interface Written {
   /** Whether its first row gives the columns their names. */
   hasHeader: boolean
   /** Whether a row of so many cells is as it should be. */

@@ -5,7 +5,7 @@ import { type UploadParameters, uploadSchema } from './schemas.ts'
 import type { Upload } from './upload.ts'
 
 /** The parameters of an upload. */
-export function readParameters(input: Record<string, string>): UploadParameters {
+export function readParameters(input: Record<string, string | undefined>): UploadParameters {
   const result = uploadSchema.safeParse(input)
   if (result.success) return result.data
   throw malformedParameters(result.error.issues)
@@ -19,9 +19,9 @@ export function malformedParameters(issues: readonly { path: PropertyKey[]; mess
 
 /** What every import of a request is made with. */
 export function importArguments(parameters: UploadParameters): Record<string, unknown> {
-  const { dataset, mode, org_id, options, duplicates, on_error, blank } = parameters
+  const { dataset, mode, org_id, storage_path, options, duplicates, on_error, blank } = parameters
   const own = Object.entries({ duplicates, on_error, blank }).filter(([, value]) => value !== undefined)
-  return { dataset, mode, org_id, options: { ...options, ...Object.fromEntries(own) } }
+  return { dataset, mode, org_id, storage_path, options: { ...options, ...Object.fromEntries(own) } }
 }
 
 /** What is said of how a file is written. */

@@ -120,6 +120,13 @@ export const uploadSchema = z.object({
   }),
   mode: modeSchema.optional(),
   org_id: z.uuid().optional().openapi({ description: 'For the service, which belongs to no organization' }),
+  upload: z.enum(['storage']).optional().openapi({
+    description: 'Answer with a place in Storage where the file can be uploaded, instead of taking it here',
+  }),
+  storage_path: z.string().min(1).max(1024).optional().openapi({
+    description:
+      'The file in the bucket imports. Only in a body of JSON, with the other parameters beside it',
+  }),
   filename: z.string().min(1).max(500).optional(),
   ...proceedShape,
   set_id: z.uuid().optional().openapi({ description: 'A set of imports that it belongs to' }),

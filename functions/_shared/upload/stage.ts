@@ -3,7 +3,7 @@ import type { Transaction } from '../connection.ts'
 import { malformed, tooLarge } from '../refusal.ts'
 import { type Copy, openCopy } from './copy.ts'
 import { copyArray, copyField } from './copy-text.ts'
-import { type OpenFile, readHeader } from './file.ts'
+import { type OpenFile, readHeader, type Written } from './file.ts'
 import type { Row } from './records.ts'
 import { encodingIssues, fitCells, type RowIssue } from './row-issues.ts'
 import type { Upload } from './upload.ts'
@@ -36,17 +36,15 @@ export async function stageFile(
     await inTransaction(async (tx) => {
       await tx.unsafe("set local statement_timeout = '1h'")
       const begun = await beginIngest(tx, importId, columns, review)
-      const target = { importId, columns, fits: file.fits, ...begun }
-      const { count, sample, isUntrimmed } = await stageRows(tx, target, rest, rows)
+      const staged = nothingStaged()
+      await stageRows(tx, { importId, columns, fits: file.fits, ...begun }, staged, rest, rows)
       await upload.finish()
-      const all = file.columns?.() ?? columns
-      const format = { ...file.format(), untrimmed: all.filter((_, index) => isUntrimmed[index]) }
-      const padded = sample.map((cells) => all.map((_, index) => cells[index] ?? null))
+      const whole = describeStaged(staged, file, columns)
       await tx`
         select private.finish_ingest(
-          ${importId}::uuid, array(select jsonb_array_elements_text(${JSON.stringify(all)}::text::jsonb)),
-          ${count}::integer, ${upload.size()}::bigint, ${upload.hash()}::text,
-          ${JSON.stringify(padded)}::text::jsonb, ${JSON.stringify(format)}::text::jsonb)`
+          ${importId}::uuid, array(select jsonb_array_elements_text(${JSON.stringify(whole.columns)}::text::jsonb)),
+          ${staged.count}::integer, ${upload.size()}::bigint, ${upload.hash()}::text,
+          ${JSON.stringify(whole.sample)}::text::jsonb, ${JSON.stringify(whole.format)}::text::jsonb)`
     })
   } finally {
     // Lets go of the body after a failure. Not awaited: a read that is under way may last.
@@ -61,7 +59,8 @@ interface Begun {
   maxCellBytes: number
 }
 
-async function beginIngest(
+/** Begins to take in a file with these columns; what cannot go well is refused here. */
+export async function beginIngest(
   tx: Transaction,
   importId: string,
   columns: string[],
@@ -82,31 +81,52 @@ interface Target extends Begun {
   fits: OpenFile['fits']
 }
 
-interface Staged {
+/** What has been staged of a file so far. */
+export interface Staged {
   count: number
   sample: (string | null)[][]
   /** By column: whether there are blanks around some of its cells. */
   isUntrimmed: boolean[]
 }
 
-async function stageRows(
+export function nothingStaged(): Staged {
+  return { count: 0, sample: [], isUntrimmed: [] }
+}
+
+/** What the import is told of a file that has been staged. */
+export function describeStaged({ count, sample, isUntrimmed }: Staged, file: Written, columns: string[]) {
+  if (count === 0) {
+    throw malformed(
+      'file has no data rows',
+      'it has a header only',
+      'Send a header line and at least one row.',
+    )
+  }
+  const all = file.columns?.() ?? columns
+  return {
+    columns: all,
+    sample: sample.map((cells) => all.map((_, index) => cells[index] ?? null)),
+    format: { ...file.format(), untrimmed: all.filter((_, index) => isUntrimmed[index]) },
+  }
+}
+
+/** Stages rows, after those that have been staged of the file before. */
+export async function stageRows(
   tx: Transaction,
   { importId, stagedOn, columns, fits, maxRows, maxCellBytes }: Target,
+  staged: Staged,
   first: Row[],
   batches: AsyncGenerator<Row[]>,
-): Promise<Staged> {
+): Promise<void> {
   const prefix = `${stagedOn}\t${importId}\t`
-  const sample: Staged['sample'] = []
-  const isUntrimmed: boolean[] = []
-  let count = 0
   let lines = ''
   let issueLines: string[] = []
   let copy: Copy | undefined
 
   function add(row: Row): void {
     if (isBlank(row, columns)) return
-    count++
-    if (count > maxRows) throw tooManyRows(maxRows)
+    const rowNumber = ++staged.count
+    if (rowNumber > maxRows) throw tooManyRows(maxRows)
 
     let cells = row.cells
     const isFit = fits(cells.length, columns.length)
@@ -114,17 +134,17 @@ async function stageRows(
       const issues: RowIssue[] = []
       if (!isFit) cells = fitCells(cells, columns, issues)
       encodingIssues(row.defects ?? [], cells, columns, issues)
-      for (const issue of issues) issueLines.push(issueLine(prefix, count, issue))
+      for (const issue of issues) issueLines.push(issueLine(prefix, rowNumber, issue))
     }
-    if (sample.length < sampleRows) {
-      sample.push(cells.map((cell) => cell?.slice(0, maxSampleLength).toWellFormed() ?? null))
+    if (staged.sample.length < sampleRows) {
+      staged.sample.push(cells.map((cell) => cell?.slice(0, maxSampleLength).toWellFormed() ?? null))
     }
     cells.forEach((cell, index) => {
-      if (cell !== null && cell.trim() !== cell) isUntrimmed[index] = true
+      if (cell !== null && cell.trim() !== cell) staged.isUntrimmed[index] = true
     })
     const array = copyArray(cells)
     if (array.length * 3 > maxCellBytes) refuseLargeCell(row, columns, maxCellBytes)
-    lines += `${prefix}${count}\t${row.line}\t${array}\n`
+    lines += `${prefix}${rowNumber}\t${row.line}\t${array}\n`
   }
 
   try {
@@ -141,16 +161,11 @@ async function stageRows(
       if (next.done) break
       batch = next.value
     }
-    if (count === 0) {
-      throw malformed(
-        'file has no data rows',
-        'it has a header only',
-        'Send a header line and at least one row.',
-      )
+    if (lines) {
+      copy ??= await openCopy(tx, copyRows)
+      await copy.write(lines)
     }
-    copy ??= await openCopy(tx, copyRows)
-    if (lines) await copy.write(lines)
-    await copy.end()
+    await copy?.end()
     copy = undefined
     lines = ''
     if (issueLines.length > 0) await writeIssues()
@@ -158,7 +173,6 @@ async function stageRows(
     copy?.abort(cause)
     throw cause
   }
-  return { count, sample, isUntrimmed }
 
   /** A connection does one COPY at a time: that of the rows ends before that of the issues, and begins anew after it. */
   async function writeIssues(): Promise<void> {

@@ -49,7 +49,7 @@ const maxFieldBytes = 256 * 1024
 /** Opens the file of a request without reading more of it than the fields before the file. */
 export async function openUpload(request: Request, limit: number): Promise<Upload> {
   const contentType = request.headers.get('content-type') ?? ''
-  const mediaType = contentType.split(';')[0]?.trim().toLowerCase() ?? ''
+  const { mediaType, charset } = typeOf(contentType)
   refuseEncoding(request.headers.get('content-encoding'))
   if (mediaType === 'multipart/form-data') return openMultipart(request, boundaryOf(contentType), limit)
   if (mediaType && !accepted.includes(mediaType)) {
@@ -61,7 +61,6 @@ export async function openUpload(request: Request, limit: number): Promise<Uploa
       `Send the file as ${accepted.join(', ')} or as the part "file" of multipart/form-data.`,
     )
   }
-  const charset = /;\s*charset="?([\w-]+)/i.exec(contentType)?.[1]?.toLowerCase()
   return {
     fields: {},
     fileName: undefined,
@@ -69,6 +68,14 @@ export async function openUpload(request: Request, limit: number): Promise<Uploa
     charset,
     ...measured(requestBytes(request), limit),
     finish: async () => {},
+  }
+}
+
+/** What a Content-Type says. */
+export function typeOf(contentType: string): { mediaType: string; charset: string | undefined } {
+  return {
+    mediaType: contentType.split(';')[0]?.trim().toLowerCase() ?? '',
+    charset: /;\s*charset="?([\w-]+)/i.exec(contentType)?.[1]?.toLowerCase(),
   }
 }
 

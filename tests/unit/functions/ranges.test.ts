@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type FileFormat, piecesOf, type Scanner } from '../../../functions/_shared/upload/file.ts'
 import type { Row } from '../../../functions/_shared/upload/records.ts'
-import { resumeTable, type ScannerState, scanTable } from '../../../functions/_shared/upload/table.ts'
+import { beginScan, resumeScan, type ScannerState } from '../../../functions/_shared/upload/scan.ts'
 import { limits, type Refused } from '../../support/table.ts'
 
 // Files that are read in parts, each by a scanner that knows of those before it no more than JSON can hold.
@@ -13,13 +13,13 @@ function read(bytes: Uint8Array, cuts: number[], format: Partial<FileFormat> = {
   const rows: Row[] = []
   try {
     const head = bytes.subarray(0, 64 * 1024)
-    let scanner: Scanner<ScannerState> = scanTable(head, true, { header: true, ...format }, limits)
+    let scanner: Scanner<ScannerState> = beginScan(head, true, { header: true, ...format }, limits)
     let from = 0
     for (const to of [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length]) {
       for (const piece of piecesOf(bytes.subarray(from, to))) rows.push(...scanner.push(piece))
       from = to
       if (rows.length === 0) continue // the header has not been given
-      scanner = resumeTable(JSON.parse(JSON.stringify(scanner.state())) as ScannerState, limits)
+      scanner = resumeScan(JSON.parse(JSON.stringify(scanner.state())) as ScannerState, limits)
     }
     rows.push(...scanner.end())
     return { rows: rows.map(plain), columns: scanner.columns?.(), format: scanner.format() }

@@ -310,7 +310,7 @@ describe('the corrections', () => {
     expect((await corrected('/')).status).toBe(404)
   })
 
-  it('stores and gives back what supabase-js sends as a form, whole, in part and by signed URL', async () => {
+  it('stores and gives back what supabase-js sends as a form, whole, in part and by signed URLs', async () => {
     const bucket = { id: 'files', name: 'files', public: false }
     const read = async (ask: Ask) => {
       const headers = { apikey: keys.secretKey, authorization: `Bearer ${keys.secretKey}` }
@@ -327,9 +327,15 @@ describe('the corrections', () => {
       })
       const { signedURL } = (await signing.json()) as { signedURL?: string }
       const signed = signedURL ? await (await ask(`/storage/v1${signedURL}`)).text() : undefined
-      return { sent: sent.status, signed }
+      const placing = await ask('/storage/v1/object/upload/sign/files/some/y.csv', {
+        method: 'POST',
+        headers,
+      })
+      const { url } = (await placing.json()) as { url?: string }
+      const placed = url ? await ask(`/storage/v1${url}`, { method: 'PUT', body: 'a\n1\n' }) : undefined
+      return { sent: sent.status, signed, placed: placed?.status }
     }
-    await expectCorrected(read, { sent: 200, signed: 'a,b\n1,2\n' })
+    await expectCorrected(read, { sent: 200, signed: 'a,b\n1,2\n', placed: 200 })
 
     const headers = { apikey: keys.secretKey, authorization: `Bearer ${keys.secretKey}`, range: 'bytes=4-6' }
     const part = await corrected('/storage/v1/object/files/some/x.csv', { headers })

@@ -1,0 +1,12 @@
+import type { Route } from './app.ts'
+
+/** Deletes the stored files that the database says are past their time: what Storage keeps, only Storage deletes. */
+export const deleteFiles: Route = async (_, { db, files }) => {
+  let deleted = 0
+  for (;;) {
+    const paths = (await db('list_expired_files', {})) as string[]
+    const gone = paths.length === 0 ? 0 : await files.remove(paths)
+    if (gone === 0) return { deleted }
+    deleted += gone
+  }
+}
