@@ -232,7 +232,7 @@ begin
 
   perform private.fail_call(
     fail_worker_task.task_id, fail_worker_task.token, fail_worker_task.error,
-    least(fail_worker_task.retry_after_seconds, c_most_seconds)
+    least(coalesce(fail_worker_task.retry_after_seconds, 0), c_most_seconds)
   );
 end;
 $$;

@@ -1,6 +1,6 @@
 -- Tasks that the worker function does: posted, answered once, given up when nobody answers.
 begin;
-select plan(63);
+select plan(64);
 select tests.set_up_actors();
 
 -- probe: its run function posts, its complete function does what the answer says.
@@ -194,6 +194,12 @@ select pg_temp.keep_call('bad 3', 'bad');
 select pg_temp.fail('bad 3', '08006', 1);
 select is(pg_temp.job_status('bad'), 'failed', 'after all attempts the job has failed');
 select is((select row(t.status, t.token is null)::text from pg_temp.task('bad') as t), '(failed,t)', 'its task a dead letter');
+select pg_temp.job('unhurried');
+select tests.run_jobs();
+select pg_temp.keep_call('unhurried', 'unhurried');
+select pg_temp.fail('unhurried', '08006');
+select is((select round(extract(epoch from t.next_attempt_at - clock_timestamp())) from pg_temp.task('unhurried') as t), 10::numeric,
+  'where it asks for no time the policy says how long');
 select pg_temp.job('hopeless');
 select tests.run_jobs();
 select pg_temp.keep_call('hopeless', 'hopeless');
