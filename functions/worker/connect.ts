@@ -56,10 +56,14 @@ async function resolved(host: string): Promise<string[]> {
 
 async function connected(url: URL, host: string, address: string, until: number): Promise<Socket> {
   const isSecure = url.protocol === 'https:'
-  const to = { host: address, port: Number(url.port) || (isSecure ? 443 : 80) }
-  // The certificate is that of the host, which an address is not to be named as.
-  const socket = isSecure ? connectTls({ ...to, ...(!isIP(host) && { servername: host }) }) : connect(to)
+  const plain = connect({ host: address, port: Number(url.port) || (isSecure ? 443 : 80) })
+  // The certificate is the host's, whose name the platform's Deno takes from `host`; and it wants a socket that is not connected yet.
+  const socket = isSecure
+    ? connectTls({ socket: plain, host, ...(!isIP(host) && { servername: host }) })
+    : plain
+  plain.on('error', (cause) => socket.destroy(cause))
   socket.on('error', () => {}) // also where nobody is reading
+  socket.once('close', () => plain.destroy())
   const release = limited(socket, until)
   try {
     await new Promise<void>((settle, reject) => {

@@ -257,6 +257,22 @@ describe.each([
     })
   })
 
+  it('says nothing in the clear to who speaks no TLS', async () => {
+    let heard = ''
+    const plain = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.on('data', (bytes) => {
+        heard += bytes.toString('latin1')
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine')
+      })
+    })
+    const port = await listening(plain)
+    const answer = await ask(`https://127.0.0.1:${port}/in`, { headers: { 'x-api-key': 'a secret' } })
+    plain.close()
+    expect(answer).toMatchObject({ failed: 'not_connected' })
+    expect(heard).not.toMatch(/HTTP|secret/)
+  })
+
   describe('redirects', () => {
     it.each([301, 302, 303, 307, 308])('%i is followed', async (code) => {
       const answer = await get(`redirect?code=${code}&to=${encodeURIComponent('/redirect?to=/ok')}`)
@@ -387,6 +403,7 @@ describe.each([
   it('says when nobody is there', async () => {
     const answer = await ask(`http://127.0.0.1:${await closedPort()}/`)
     expect(answer).toMatchObject({ failed: 'not_connected', details: '127.0.0.1: ECONNREFUSED' })
+    expect(await ask(`https://127.0.0.1:${await closedPort()}/`)).toMatchObject({ failed: 'not_connected' })
   })
 })
 
