@@ -20,7 +20,7 @@ create table public.import_sessions (
   last_accessed_at timestamptz not null default now()
 );
 alter table public.import_sessions enable row level security;
-comment on table public.import_sessions is 'One person''s private workspace around an import. Made with a person''s upload.';
+comment on table public.import_sessions is 'One person''s private workspace around an import. Made with a person''s upload, not with what is synced.';
 comment on column public.import_sessions.created_by is
   'The owner, who changes when it is handed over; null once their account is gone, then admins see it.';
 comment on column public.import_sessions.header_hash is 'MD5 of the column names: the same kind of file has the same.';
@@ -109,7 +109,7 @@ $$;
 
 create trigger _500_open_session
   after insert on public.import_batches
-  for each row when (new.initiated_by is not null)
+  for each row when (new.initiated_by is not null and new.source <> 'sync')
   execute function private.tg_import_batches__open_session();
 
 -- Definer: as above.

@@ -375,6 +375,7 @@ as $$
   select count(private.fail_upload(b.id))
   from public.import_batches as b
   where b.status = 'receiving'
+    and b.source <> 'sync' -- what a run does with it is its job's business
     and b.created_at < now() - interval '1 minute' -- the time between create_import and begin_ingest
     and not private.is_receiving(b.id)
     and not private.is_ingesting(b.id);

@@ -105,3 +105,4 @@ select cron.schedule('webhooks.send', '5 seconds', 'select private.send_webhooks
 select cron.schedule('webhooks.purge', '47 * * * *', 'select private.purge_webhook_deliveries()');
 select cron.schedule('maintenance.create_partitions', '7 * * * *', 'select private.create_all_partitions()');
 select cron.schedule('maintenance.purge_expired', '37 * * * *', 'select private.purge_expired()');
+select cron.schedule('sync.purge_runs', '47 * * * *', 'select private.purge_sync_runs()');
