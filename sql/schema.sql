@@ -32,6 +32,17 @@ comment on extension "uuid-ossp" is 'generate universally unique identifiers (UU
 
 -- cluster/misc.sql
 
+select cron.schedule_in_database('imports.delete_files', '*/5 * * * *', 'select private.delete_expired_files()', 'postgres', null, true);
+
+select cron.schedule_in_database('imports.drop_ingests', '10 seconds', '
+do $body$
+begin
+  while private.drop_next_ingest() loop
+    commit;
+  end loop;
+end
+$body$ ', 'postgres', null, true);
+
 select cron.schedule_in_database('imports.expire_sessions', '17 * * * *', 'select private.expire_sessions()', 'postgres', null, true);
 
 select cron.schedule_in_database('imports.fail_interrupted', '30 seconds', 'select private.fail_interrupted_uploads()', 'postgres', null, true);
@@ -113,7 +124,13 @@ select cron.schedule_in_database('maintenance.create_partitions', '7 * * * *', '
 
 select cron.schedule_in_database('maintenance.purge_expired', '37 * * * *', 'select private.purge_expired()', 'postgres', null, true);
 
+select cron.schedule_in_database('sync.purge_runs', '47 * * * *', 'select private.purge_sync_runs()', 'postgres', null, true);
+
 select cron.schedule_in_database('users.invite', '10 seconds', 'select private.post_invitations()', 'postgres', null, true);
+
+select cron.schedule_in_database('webhooks.purge', '47 * * * *', 'select private.purge_webhook_deliveries()', 'postgres', null, true);
+
+select cron.schedule_in_database('webhooks.send', '5 seconds', 'select private.send_webhooks()', 'postgres', null, true);
 
 -- cluster/publications.sql
 
@@ -127,7 +144,8 @@ alter publication "supabase_realtime"
   "mapping",
   "mode",
   "options",
-  "org_id", "redacted_at", "row_count", "sample", "set_id", "skipped_count", "source", "staged_at", "staged_on", "status", "suggested_mapping", "template_id", "validated_at");
+  "org_id",
+  "redacted_at", "row_count", "sample", "set_id", "skipped_count", "source", "staged_at", "staged_on", "status", "storage_path", "suggested_mapping", "template_id", "validated_at");
 
 alter publication "supabase_realtime"
   add table "public"."scheduled_jobs"
@@ -313,6 +331,73 @@ revoke all on function "private"."advance_commit"(public.scheduled_jobs) from pu
 
 grant execute on function "private"."advance_commit"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/advance_fetch.sql
+
+create or replace function private.advance_fetch (
+  p_task_id bigint,
+  p_token   uuid,
+  p_state   jsonb
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.hold_call(p_task_id, p_token);
+  update public.sync_job_queue as q set args = q.args || jsonb_build_object('state', p_state) where q.id = p_task_id;
+  perform private.repost_task(p_task_id, p_token, 'fetch');
+end;
+$function$;
+
+revoke all on function "private"."advance_fetch"(bigint, uuid, jsonb) from public;
+
+grant execute on function "private"."advance_fetch"(bigint, uuid, jsonb) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/advance_ingest.sql
+
+create or replace function private.advance_ingest (
+  p_task_id   bigint,
+  p_token     uuid,
+  p_from      bigint,
+  p_to        bigint,
+  p_row_count integer,
+  p_state     text
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_task   public.sync_job_queue := private.hold_call(p_task_id, p_token);
+  v_job    public.scheduled_jobs;
+  v_ingest private.import_ingests;
+begin
+  update public.scheduled_jobs as j set done_count = p_to where j.id = v_task.job_id returning j.* into v_job;
+  update private.import_ingests as i
+  set position = p_to, row_count = p_row_count, state = p_state
+  where i.batch_id = v_job.batch_id and i.position = p_from
+  returning i.* into v_ingest;
+  if not found then
+    perform private.refuse_range(v_job.batch_id, p_from);
+  end if;
+
+  if p_to = v_ingest.byte_size then
+    return; -- the call completes the task, or another one does
+  elsif v_job.status = 'paused' then
+    perform private.return_task(v_task);
+    update public.sync_job_queue as q set next_attempt_at = clock_timestamp() where q.id = v_task.id; -- no call is on its way
+  else
+    perform private.repost_task(p_task_id, p_token, 'ingest');
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."advance_ingest"(bigint, uuid, bigint, bigint, integer, text) from public;
+
+grant execute on function "private"."advance_ingest"(bigint, uuid, bigint, bigint, integer, text) to "postgres", "sluice_ingest";
+
 -- schemas/private/functions/advance_preview.sql
 
 create or replace function private.advance_preview (
@@ -329,6 +414,23 @@ $function$;
 revoke all on function "private"."advance_preview"(public.scheduled_jobs) from public;
 
 grant execute on function "private"."advance_preview"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/advance_sync.sql
+
+create or replace function private.advance_sync (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select true;
+$function$;
+
+revoke all on function "private"."advance_sync"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."advance_sync"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/advance_undo.sql
 
@@ -388,6 +490,28 @@ $function$;
 revoke all on function "private"."advance_validation"(public.scheduled_jobs) from public;
 
 grant execute on function "private"."advance_validation"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/allow_foreign_table.sql
+
+create or replace function private.allow_foreign_table (
+  p_org_id   uuid,
+  p_relation regclass
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  insert into private.foreign_tables (org_id, relation)
+  select p_org_id, format('%I.%I', n.nspname, c.relname)
+  from pg_class as c
+  join pg_namespace as n on n.oid = c.relnamespace
+  where c.oid = p_relation
+  on conflict do nothing;
+$function$;
+
+revoke all on function "private"."allow_foreign_table"(uuid, regclass) from public;
+
+grant execute on function "private"."allow_foreign_table"(uuid, regclass) to "postgres";
 
 -- schemas/private/functions/apply_as.sql
 
@@ -997,6 +1121,45 @@ revoke all on function "private"."apply_users"(uuid, public.import_mode, text[],
 
 grant execute on function "private"."apply_users"(uuid, public.import_mode, text[], private.user_row[]) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/approve_run.sql
+
+create or replace function private.approve_run (
+  p_run_id uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_run public.sync_runs := private.find_sync_run(p_run_id);
+begin
+  perform private.lock_organization(v_run.org_id);
+  select r.* into v_run from public.sync_runs as r where r.id = p_run_id for update;
+  if v_run.status <> 'awaiting_approval' then
+    raise exception using
+      errcode = 'PT409',
+      message = 'sync run awaits no approval',
+      detail  = format('run %s is %s', v_run.id, v_run.status),
+      hint    = case when v_run.finished_at is null then 'It goes on by itself.' else 'It is at its end; run the source again.' end;
+  end if;
+
+  update public.sync_runs as r
+  set status = 'committing', approved_by = auth.uid(), approved_at = now()
+  where r.id = v_run.id
+  returning r.* into v_run;
+  perform private.proceed_sync(v_run, case b.status when 'completed' then 'record' else 'commit' end)
+  from public.import_batches as b
+  where b.id = v_run.import_id;
+  select r.* into v_run from public.sync_runs as r where r.id = p_run_id;
+  return private.describe_sync_run(v_run);
+end;
+$function$;
+
+revoke all on function "private"."approve_run"(uuid) from public;
+
+grant execute on function "private"."approve_run"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/archive_template.sql
 
 create or replace function private.archive_template (
@@ -1100,6 +1263,36 @@ revoke all on function "private"."auth_columns"() from public;
 
 grant execute on function "private"."auth_columns"() to "postgres";
 
+-- schemas/private/functions/auth_headers.sql
+
+create or replace function private.auth_headers (
+  p_source public.sync_sources
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_secret text;
+begin
+  if p_source.secret_name is null then
+    return '{}';
+  end if;
+  v_secret := private.read_sync_secret(p_source.org_id, p_source.secret_name);
+  return case p_source.options ->> 'auth'
+    when 'basic' then jsonb_build_object('Authorization', 'Basic ' || translate(
+      encode(convert_to((p_source.options ->> 'auth_user') || ':' || v_secret, 'utf8'), 'base64'), e'\n', ''))
+    when 'header' then jsonb_build_object(p_source.options ->> 'auth_header', v_secret)
+    else jsonb_build_object('Authorization', 'Bearer ' || v_secret)
+  end;
+end;
+$function$;
+
+revoke all on function "private"."auth_headers"(public.sync_sources) from public;
+
+grant execute on function "private"."auth_headers"(public.sync_sources) to "postgres";
+
 -- schemas/private/functions/await_call.sql
 
 create or replace function private.await_call (
@@ -1127,6 +1320,52 @@ $function$;
 revoke all on function "private"."await_call"(public.sync_job_queue) from public;
 
 grant execute on function "private"."await_call"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/begin_fetch.sql
+
+create or replace function private.begin_fetch (
+  p_task_id bigint,
+  p_token   uuid,
+  p_columns text[]
+)
+  returns table (
+    import_id      uuid,
+    staged_on      date,
+    max_rows       bigint,
+    max_cell_bytes integer
+  )
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_task   public.sync_job_queue;
+  v_run    public.sync_runs;
+  v_source public.sync_sources;
+  v_batch  public.import_batches;
+begin
+  select q.* into v_task from public.sync_job_queue as q where q.id = p_task_id;
+  perform private.require_call(v_task, p_task_id, p_token);
+  perform private.assume_claims(j.claims) from public.scheduled_jobs as j where j.id = v_task.job_id;
+  v_run := private.run_of(v_task);
+  v_source := private.source_of(v_run);
+
+  if v_task.args ? 'import_id' then
+    v_batch := private.require_receiving((v_task.args ->> 'import_id')::uuid);
+  else
+    v_batch := private.create_sync_import(v_run, v_source, 'upsert', v_source.name, v_source.mapping);
+    update public.sync_job_queue as q
+    set args = q.args || jsonb_build_object('import_id', v_batch.id)
+    where q.id = p_task_id;
+  end if;
+  return query
+  select v_batch.id, i.staged_on, i.max_rows, i.max_cell_bytes from private.begin_ingest(v_batch.id, p_columns, false) as i;
+end;
+$function$;
+
+revoke all on function "private"."begin_fetch"(bigint, uuid, text[]) from public;
+
+grant execute on function "private"."begin_fetch"(bigint, uuid, text[]) to "postgres", "sluice_ingest";
 
 -- schemas/private/functions/begin_ingest.sql
 
@@ -1170,6 +1409,39 @@ $function$;
 revoke all on function "private"."begin_ingest"(uuid, text[], boolean) from public;
 
 grant execute on function "private"."begin_ingest"(uuid, text[], boolean) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/begin_range.sql
+
+create or replace function private.begin_range (
+  p_task_id bigint,
+  p_token   uuid,
+  p_from    bigint
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_task  public.sync_job_queue := private.hold_call(p_task_id, p_token);
+  v_job   public.scheduled_jobs;
+  v_batch public.import_batches;
+begin
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id;
+  select b.* into v_batch from public.import_batches as b where b.id = v_job.batch_id;
+  perform private.assume_claims(v_job.claims);
+  perform private.require_import_right(v_batch);
+  perform private.assume_claims(null);
+
+  if (select i.position from private.import_ingests as i where i.batch_id = v_batch.id) is distinct from p_from then
+    perform private.refuse_range(v_batch.id, p_from);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."begin_range"(bigint, uuid, bigint) from public;
+
+grant execute on function "private"."begin_range"(bigint, uuid, bigint) to "postgres", "sluice_ingest";
 
 -- schemas/private/functions/boolean_lists.sql
 
@@ -1349,6 +1621,50 @@ revoke all on function "private"."cancel_own_job"(uuid) from public;
 
 grant execute on function "private"."cancel_own_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/cancel_run.sql
+
+create or replace function private.cancel_run (
+  p_run_id uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_run    public.sync_runs := private.find_sync_run(p_run_id);
+  v_import uuid;
+begin
+  if v_run.finished_at is null and not coalesce(private.cancel_job(v_run.job_id), false) then
+    select b.id into v_import
+    from public.import_batches as b
+    where b.id in (v_run.import_id, v_run.delete_import_id)
+      and b.status in ('receiving', 'staged', 'validating', 'validated', 'committing');
+    if found then
+      perform private.cancel_import(v_import);
+    end if;
+  end if;
+
+  perform private.lock_organization(v_run.org_id);
+  select r.* into v_run from public.sync_runs as r where r.id = p_run_id for update;
+  if v_run.status in ('waiting', 'awaiting_approval') then
+    perform private.finish_run(v_run.id, 'cancelled');
+    select r.* into v_run from public.sync_runs as r where r.id = p_run_id;
+  elsif v_run.finished_at is not null and v_run.status <> 'cancelled' then
+    raise exception using
+      errcode = 'PT409',
+      message = 'sync run is at its end',
+      detail  = format('run %s is %s', v_run.id, v_run.status),
+      hint    = 'What it applied can be undone by its imports (undo_import).';
+  end if;
+  return private.describe_sync_run(v_run);
+end;
+$function$;
+
+revoke all on function "private"."cancel_run"(uuid) from public;
+
+grant execute on function "private"."cancel_run"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/catalog_reference.sql
 
 create or replace function private.catalog_reference (
@@ -1527,6 +1843,90 @@ revoke all on function "private"."change_own_job"(uuid, integer, timestamp with 
 
 grant execute on function "private"."change_own_job"(uuid, integer, timestamp with time zone) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/change_sync_schedule.sql
+
+create or replace function private.change_sync_schedule (
+  p_schedule_id     uuid,
+  p_cron_expression text,
+  p_is_enabled      boolean,
+  p_notes           text
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_schedule public.sync_schedule := private.find_sync_schedule(p_schedule_id);
+begin
+  update public.sync_schedule as h
+  set cron_expression = coalesce(btrim(p_cron_expression), h.cron_expression),
+      is_enabled      = coalesce(p_is_enabled, h.is_enabled),
+      notes           = coalesce(p_notes, h.notes)
+  where h.id = v_schedule.id
+  returning h.* into v_schedule;
+  perform private.schedule_sync(v_schedule);
+  perform private.log_source_activity(
+    s, 'updated', jsonb_build_object('schedule', v_schedule.cron_expression, 'is_enabled', v_schedule.is_enabled))
+  from public.sync_sources as s where s.id = v_schedule.source_id;
+  return private.describe_sync_schedule(v_schedule);
+end;
+$function$;
+
+revoke all on function "private"."change_sync_schedule"(uuid, text, boolean, text) from public;
+
+grant execute on function "private"."change_sync_schedule"(uuid, text, boolean, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/change_sync_source.sql
+
+create or replace function private.change_sync_source (
+  p_source_id uuid,
+  p_changes   jsonb
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_old public.sync_sources := private.find_sync_source(p_source_id);
+  v_new public.sync_sources;
+begin
+  perform private.lock_organization(v_old.org_id); -- before the source, as its runs do
+  select s.* into v_old from public.sync_sources as s where s.id = p_source_id for update;
+  v_new := private.changed_source(v_old, p_changes);
+  if v_new.dataset <> v_old.dataset then
+    raise exception using
+      errcode = 'PT409',
+      message = 'dataset of a source cannot be changed',
+      detail  = format('source %s is for %s', v_old.id, v_old.dataset),
+      hint    = 'Make another source.';
+  end if;
+  if v_new.owner is distinct from v_old.owner then
+    perform private.require_source_owner(v_new);
+  end if;
+  if p_changes - '{name,notes,is_active}'::text[] <> '{}' then
+    perform private.require_equal_owner(v_new);
+  end if;
+
+  update public.sync_sources as s
+  set name = v_new.name, notes = v_new.notes, kind = v_new.kind, location = v_new.location, secret_name = v_new.secret_name,
+      options = v_new.options, mode = v_new.mode, max_delete_percent = v_new.max_delete_percent,
+      requires_approval = v_new.requires_approval, overlap = v_new.overlap, template_id = v_new.template_id,
+      mapping = v_new.mapping, import_options = v_new.import_options, owner = v_new.owner, is_active = v_new.is_active,
+      state = case when private.keeps_state(v_old, v_new) then s.state else '{}' end
+  where s.id = p_source_id
+  returning s.* into v_new;
+  perform private.log_source_activity(
+    v_new, 'updated', jsonb_build_object('changed', array(select k from jsonb_object_keys(p_changes) as k order by k)));
+  return private.describe_sync_source(v_new);
+end;
+$function$;
+
+revoke all on function "private"."change_sync_source"(uuid, jsonb) from public;
+
+grant execute on function "private"."change_sync_source"(uuid, jsonb) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/change_users.sql
 
 create or replace function private.change_users (
@@ -1580,6 +1980,42 @@ revoke all on function "private"."change_users"(uuid, text[], private.named_user
 
 grant execute on function "private"."change_users"(uuid, text[], private.named_user[]) to "postgres";
 
+-- schemas/private/functions/change_webhook.sql
+
+create or replace function private.change_webhook (
+  p_webhook_id  uuid,
+  p_url         text,
+  p_events      text[],
+  p_is_active   boolean,
+  p_description text
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_webhook public.webhooks := private.find_webhook(p_webhook_id);
+begin
+  perform private.check_webhook(coalesce(p_url, v_webhook.url), coalesce(p_events, v_webhook.events));
+  update public.webhooks as w
+  set url         = coalesce(p_url, w.url),
+      events      = case when p_events is null then w.events else array(select distinct e from unnest(p_events) as e order by e) end,
+      is_active   = coalesce(p_is_active, w.is_active),
+      error       = case when p_is_active is null then w.error end,
+      description = nullif(coalesce(p_description, w.description), '')
+  where w.id = p_webhook_id
+  returning w.* into v_webhook;
+  perform private.log_activity(v_webhook.org_id, 'other', 'updated', 'completed', v_webhook.id::text,
+    jsonb_build_object('webhook_id', v_webhook.id, 'events', v_webhook.events, 'is_active', v_webhook.is_active));
+  return private.describe_webhook(v_webhook);
+end;
+$function$;
+
+revoke all on function "private"."change_webhook"(uuid, text, text[], boolean, text) from public;
+
+grant execute on function "private"."change_webhook"(uuid, text, text[], boolean, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/changed_records.sql
 
 create or replace function private.changed_records (
@@ -1625,6 +2061,98 @@ $function$;
 revoke all on function "private"."changed_records"(public.job_run_as, private.import_plans, private.applied_piece, integer) from public;
 
 grant execute on function "private"."changed_records"(public.job_run_as, private.import_plans, private.applied_piece, integer) to "postgres";
+
+-- schemas/private/functions/changed_source.sql
+
+create or replace function private.changed_source (
+  p_source  public.sync_sources,
+  p_changes jsonb
+)
+  returns public.sync_sources
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  c_changes constant text[] := '{name,notes,dataset,kind,location,secret_name,options,mode,max_delete_percent,requires_approval,'
+    'overlap,template_id,mapping,import_options,owner,is_active}';
+  v_wrong  text;
+  v_source public.sync_sources;
+  v_dataset public.datasets;
+begin
+  if jsonb_typeof(p_changes) is distinct from 'object' then
+    raise exception using errcode = '22023', message = 'source must be an object';
+  end if;
+
+  select format('%s: %s', c.key, left(c.value::text, 200)) into v_wrong
+  from jsonb_each(p_changes) as c
+  where c.key <> all (c_changes)
+    or case c.key
+      when 'kind' then not pg_input_is_valid(c.value #>> '{}', 'public.sync_source_kind')
+      when 'mode' then not pg_input_is_valid(c.value #>> '{}', 'public.sync_mode')
+      when 'overlap' then not pg_input_is_valid(c.value #>> '{}', 'public.sync_overlap')
+      when 'max_delete_percent' then jsonb_typeof(c.value) <> 'number'
+      when 'requires_approval' then jsonb_typeof(c.value) <> 'boolean'
+      when 'is_active' then jsonb_typeof(c.value) <> 'boolean'
+      when 'template_id' then not pg_input_is_valid(c.value #>> '{}', 'uuid')
+      when 'owner' then not pg_input_is_valid(c.value #>> '{}', 'uuid')
+      when 'options' then jsonb_typeof(c.value) <> 'object'
+      when 'import_options' then jsonb_typeof(c.value) <> 'object'
+      when 'mapping' then jsonb_typeof(c.value) not in ('object', 'null')
+      else jsonb_typeof(c.value) not in ('string', 'null')
+    end is true
+  limit 1;
+  if v_wrong is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'property of the source is not understood',
+      detail  = v_wrong,
+      hint    = format('Properties are: %s.', array_to_string(c_changes, ', '));
+  end if;
+
+  v_source := jsonb_populate_record(p_source, p_changes - 'mapping');
+  if p_changes ? 'mapping' then
+    v_source.mapping := nullif(p_changes -> 'mapping', 'null'); -- jsonb_populate_record keeps a JSON null
+  end if;
+
+  select d.* into v_dataset from public.datasets as d where d.key = v_source.dataset;
+  if not found then
+    raise exception using
+      errcode = '22023',
+      message = 'dataset is unknown',
+      detail  = format('no dataset %s', coalesce(to_json(v_source.dataset)::text, 'named')),
+      hint    = format('Datasets are: %s.', (select string_agg(d.key, ', ' order by d.position) from public.datasets as d));
+  elsif not v_dataset.allowed_modes @> (case v_source.mode when 'mirror' then '{upsert,delete}' else '{upsert}' end::public.import_mode[]) then
+    raise exception using
+      errcode = '22023',
+      message = 'mode is not allowed',
+      detail  = format('mode %s of dataset %s', v_source.mode, v_source.dataset),
+      hint    = format('Allowed are: %s; a mirror needs upsert and delete.', array_to_string(v_dataset.allowed_modes, ', '));
+  end if;
+
+  if v_source.kind is null then
+    raise exception using errcode = '22023', message = 'kind of the source is required',
+      hint = format('One of: %s.', array_to_string(enum_range(null::public.sync_source_kind), ', '));
+  end if;
+  perform private.check_source_location(v_source), private.check_source_options(v_source.kind, v_source.options),
+    private.normalize_options(v_source.import_options);
+  if v_source.template_id is not null then
+    perform private.find_template(v_source.template_id, v_source.dataset, v_source.org_id);
+  end if;
+  if v_source.mapping is not null then
+    v_source.mapping := private.normalize_mapping(v_source.dataset, null, v_source.mapping);
+  end if;
+  if v_source.secret_name is not null and not v_source.options ? 'auth' then
+    v_source.options := v_source.options || '{"auth": "bearer"}';
+    perform private.check_source_options(v_source.kind, v_source.options);
+  end if;
+  return v_source;
+end;
+$function$;
+
+revoke all on function "private"."changed_source"(public.sync_sources, jsonb) from public;
+
+grant execute on function "private"."changed_source"(public.sync_sources, jsonb) to "postgres";
 
 -- schemas/private/functions/changes_wanted.sql
 
@@ -1815,6 +2343,117 @@ revoke all on function "private"."check_rule"(text, name) from public;
 
 grant execute on function "private"."check_rule"(text, name) to "postgres";
 
+-- schemas/private/functions/check_source_location.sql
+
+create or replace function private.check_source_location (
+  p_source public.sync_sources
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_right boolean;
+begin
+  v_right := case
+    when p_source.kind = 'manual' then p_source.location is null
+    when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\s]+([/?#]\S*)?$'
+    when p_source.kind = 'storage' then
+      starts_with(p_source.location, p_source.org_id || '/') and p_source.location !~ '(^|/)\.{1,2}(/|$)|//|[\x01-\x1f]'
+    else exists (
+      select from private.foreign_tables as f where f.org_id = p_source.org_id and f.relation = p_source.location
+    )
+  end;
+  if v_right is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'location of the source is not allowed',
+      detail  = left(coalesce(p_source.location, 'none'), 200),
+      hint    = case p_source.kind
+        when 'manual' then 'A manual source has none.'
+        when 'storage' then format('A path in the bucket imports, which begins with %s/.', p_source.org_id)
+        when 'foreign_table' then 'The database administrator allows tables one by one: select private.allow_foreign_table(<organization>, ''<schema>.<table>'').'
+        else 'An address that begins with http:// or https://, without user and password in it: those are a secret.'
+      end;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."check_source_location"(public.sync_sources) from public;
+
+grant execute on function "private"."check_source_location"(public.sync_sources) to "postgres";
+
+-- schemas/private/functions/check_source_options.sql
+
+create or replace function private.check_source_options (
+  p_kind    public.sync_source_kind,
+  p_options jsonb
+)
+  returns void
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+declare
+  c_format  constant jsonb := '{
+    "delimiter": "^[,;\t|]$", "quote": "^[\"'']$", "encoding": "^(utf-8|utf-16le|utf-16be|windows-1252)$", "header": null
+  }';
+  c_request constant jsonb := '{
+    "auth": "^(bearer|basic|header)$", "auth_header": "^[A-Za-z0-9-]{1,100}$", "auth_user": "^[^:\\x00-\\x1f]{1,255}$", "headers": null
+  }';
+  c_pages   constant jsonb := '{
+    "path": "^[^\\x00-\\x1f]{1,255}$", "next": "^[^\\x00-\\x1f]{1,255}$", "cursor": "^[^\\x00-\\x1f]{1,255}$",
+    "cursor_parameter": "^[A-Za-z0-9_.\\[\\]-]{1,100}$"
+  }';
+  c_ours    constant text := '^(authorization|apikey|host|connection|content-length|transfer-encoding|cookie|accept-encoding|if-none-match|if-modified-since|range)$';
+  v_known   jsonb := case p_kind
+    when 'http_csv' then c_request || c_format
+    when 'http_json' then c_request || c_pages
+    when 'storage' then c_format
+    else '{}'
+  end;
+  v_wrong   text;
+begin
+  if jsonb_typeof(p_options) is distinct from 'object' then
+    raise exception using errcode = '22023', message = 'options must be an object';
+  end if;
+
+  select format('%s: %s', o.key, left(o.value::text, 200)) into v_wrong
+  from jsonb_each(p_options) as o
+  where not v_known ? o.key
+    or case o.key
+      when 'header' then jsonb_typeof(o.value) <> 'boolean'
+      when 'headers' then jsonb_typeof(o.value) <> 'object' or length(o.value::text) > 4000 or exists (
+        select from jsonb_each(case when jsonb_typeof(o.value) = 'object' then o.value else '{}' end) as h
+        where h.key !~ '^[A-Za-z0-9-]{1,100}$' or lower(h.key) ~ c_ours
+          or jsonb_typeof(h.value) <> 'string' or (h.value #>> '{}') ~ '[\x01-\x1f\x7f]'
+      )
+      else jsonb_typeof(o.value) <> 'string' or (o.value #>> '{}') !~ (v_known ->> o.key)
+    end
+  limit 1;
+  v_wrong := coalesce(v_wrong, case
+    when p_options ->> 'auth' = 'basic' and not p_options ? 'auth_user' then 'auth basic needs auth_user'
+    when p_options ->> 'auth' = 'header' and not p_options ? 'auth_header' then 'auth header needs auth_header'
+    when p_options ? 'cursor' <> p_options ? 'cursor_parameter' then 'cursor and cursor_parameter come together'
+    when p_options ?& '{cursor,next}' then 'next and cursor exclude each other'
+    when lower(p_options ->> 'auth_header') ~ '^(host|connection|content-length|transfer-encoding)$' then 'auth_header'
+  end);
+  if v_wrong is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'option of the source is not understood',
+      detail  = v_wrong,
+      hint    = case when v_known = '{}' then format('A source of kind %s has none.', p_kind)
+        else format('A source of kind %s knows: %s.', p_kind, (select string_agg(k, ', ' order by k) from jsonb_object_keys(v_known) as k)) end;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."check_source_options"(public.sync_source_kind, jsonb) from public;
+
+grant execute on function "private"."check_source_options"(public.sync_source_kind, jsonb) to "postgres";
+
 -- schemas/private/functions/check_user_objects.sql
 
 create or replace function private.check_user_objects (
@@ -1917,6 +2556,45 @@ $function$;
 revoke all on function "private"."check_users"(uuid, public.import_mode, private.user_row[]) from public;
 
 grant execute on function "private"."check_users"(uuid, public.import_mode, private.user_row[]) to "postgres";
+
+-- schemas/private/functions/check_webhook.sql
+
+create or replace function private.check_webhook (
+  p_url    text,
+  p_events text[]
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_unknown text := (
+    select coalesce(to_json(e.event)::text, 'null')
+    from unnest(p_events) as e (event)
+    where not exists (select from private.webhook_events as k where k.event = e.event)
+    limit 1
+  );
+begin
+  if (p_url ~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:]]*)?$' and length(p_url) <= 2000) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'address of the webhook is not valid',
+      hint    = 'Give http:// or https:// and a host, without a user or password; at most 2000 characters.';
+  end if;
+  if coalesce(cardinality(p_events), 0) = 0 or v_unknown is not null then
+    raise exception using
+      errcode = '22023',
+      message = 'events of the webhook are not known',
+      detail  = coalesce('no event ' || v_unknown, 'there are none'),
+      hint    = format('Choose from: %s.', (select string_agg(k.event, ', ' order by k.event) from private.webhook_events as k));
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."check_webhook"(text, text[]) from public;
+
+grant execute on function "private"."check_webhook"(text, text[]) to "postgres";
 
 -- schemas/private/functions/choose_template.sql
 
@@ -2822,6 +3500,54 @@ revoke all on function "private"."compile_plan"(public.import_batches) from publ
 
 grant execute on function "private"."compile_plan"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/compile_presence.sql
+
+create or replace function private.compile_presence (
+  p_batch public.import_batches,
+  p_valid boolean
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_dataset public.datasets := (select d from public.datasets as d where d.key = p_batch.dataset);
+  v_fields  private.planned_field[] := array(
+    select f from unnest(private.planned_fields(p_batch)) as f where f.name = any (private.record_key(v_dataset)) order by f.number
+  );
+  v_keys    text;
+  v_match   text;
+begin
+  select
+    string_agg(format('%s as _%s', k.value, f.number), ', ' order by f.number),
+    string_agg(format('t.%I = %s', f.column_name, case
+      when f.reference is null then 'k._' || f.number
+      else private.reference_lookup(f, 'k._' || f.number) end), ' and ' order by f.number)
+  into v_keys, v_match
+  from unnest(v_fields) as f
+  cross join lateral (select private.readable_key(f) as value) as k;
+
+  return format($q$
+with %sk as materialized (
+  select distinct %s
+  from private.import_rows as r
+  where r.staged_on = $1 and r.batch_id = $2%s
+)
+select t.%I as id from k join %s as t on %s and %s $q$,
+    private.compile_references(v_fields,
+      '(select i.cells from private.import_rows as i where i.staged_on = $1 and i.batch_id = $2) as r', '(select $3::uuid)'),
+    v_keys,
+    case when p_valid then ' and not exists (select from private.import_issues as e where e.staged_on = $1 and e.batch_id = $2'
+      ' and e.row_number = r.row_number and e.severity = ''error'')' else '' end,
+    v_dataset.id_column, v_dataset.target, private.of_organization('t', v_dataset.org_column, '(select $3::uuid)'), v_match);
+end;
+$function$;
+
+revoke all on function "private"."compile_presence"(public.import_batches, boolean) from public;
+
+grant execute on function "private"."compile_presence"(public.import_batches, boolean) to "postgres";
+
 -- schemas/private/functions/compile_preview.sql
 
 create or replace function private.compile_preview (
@@ -3195,6 +3921,58 @@ revoke all on function "private"."complete_call"(bigint, uuid, jsonb) from publi
 
 grant execute on function "private"."complete_call"(bigint, uuid, jsonb) to "postgres", "service_role";
 
+-- schemas/private/functions/complete_fetch.sql
+
+create or replace function private.complete_fetch (
+  p_task   public.sync_job_queue,
+  p_result jsonb
+)
+  returns private.task_result
+  language sql
+  set search_path to ''
+  AS $function$
+  update public.scheduled_jobs as j set result = coalesce(p_task.args -> 'outcome', p_result) where j.id = p_task.job_id;
+  select row(1, 0)::private.task_result;
+$function$;
+
+revoke all on function "private"."complete_fetch"(public.sync_job_queue, jsonb) from public;
+
+grant execute on function "private"."complete_fetch"(public.sync_job_queue, jsonb) to "postgres";
+
+-- schemas/private/functions/complete_ingest.sql
+
+create or replace function private.complete_ingest (
+  p_task   public.sync_job_queue,
+  p_result jsonb
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_ingest private.import_ingests;
+begin
+  select i.* into v_ingest
+  from private.import_ingests as i
+  join public.scheduled_jobs as j on j.batch_id = i.batch_id
+  where j.id = p_task.job_id;
+  if v_ingest.position < v_ingest.byte_size then
+    perform private.refuse_range(v_ingest.batch_id, v_ingest.byte_size);
+  end if;
+
+  perform private.finish_ingest(
+    v_ingest.batch_id, array(select jsonb_array_elements_text(p_result -> 'columns')), v_ingest.row_count, v_ingest.byte_size,
+    p_result ->> 'content_hash', p_result -> 'sample', p_result -> 'format'
+  );
+  delete from private.import_ingests as i where i.batch_id = v_ingest.batch_id;
+  return row(0, 0);
+end;
+$function$;
+
+revoke all on function "private"."complete_ingest"(public.sync_job_queue, jsonb) from public;
+
+grant execute on function "private"."complete_ingest"(public.sync_job_queue, jsonb) to "postgres";
+
 -- schemas/private/functions/correct_import.sql
 
 create or replace function private.correct_import (
@@ -3327,7 +4105,8 @@ create or replace function private.create_import (
   p_template_id     uuid,
   p_set_id          uuid,
   p_depends_on      uuid[],
-  p_corrects        uuid
+  p_corrects        uuid,
+  p_storage_path    text   default null::text
 )
   returns jsonb
   language plpgsql
@@ -3336,7 +4115,8 @@ create or replace function private.create_import (
   set jit to 'off'
   AS $function$
 declare
-  v_org_id   uuid := p_org_id;
+  v_target   record;
+  v_org_id   uuid;
   v_parent   public.import_batches; -- which this one corrects
   v_dataset  public.datasets;
   v_mode     public.import_mode;
@@ -3344,45 +4124,12 @@ declare
   v_template public.import_templates;
   v_options  jsonb;
 begin
-  if p_corrects is not null then
-    v_parent := private.find_correctable(p_corrects);
-    v_org_id := coalesce(v_org_id, v_parent.org_id);
-    if (v_parent.org_id, v_parent.dataset, v_parent.mode::text) is distinct from
-      (v_org_id, coalesce(p_dataset, v_parent.dataset), coalesce(p_mode, v_parent.mode::text)) then
-      raise exception using
-        errcode = '22023',
-        message = 'correction is of another kind than what it corrects',
-        detail  = format('import %s: dataset %s, mode %s', v_parent.id, v_parent.dataset, v_parent.mode),
-        hint    = 'Leave dataset and mode out, or send the file as an import of its own.';
-    end if;
-  end if;
-
-  v_org_id := private.resolve_organization(v_org_id);
-
-  select d.* into v_dataset from public.datasets as d where d.key = coalesce(p_dataset, v_parent.dataset);
-  if not found then
-    raise exception using
-      errcode = '22023',
-      message = 'dataset is unknown',
-      detail  = format('no dataset %s', to_json(p_dataset)),
-      hint    = format('Datasets are: %s.', (select string_agg(d.key, ', ' order by d.position) from public.datasets as d));
-  end if;
-
-  if p_corrects is not null then
-    v_mode := v_parent.mode;
-  elsif p_mode is null then
-    v_mode := case when 'upsert' = any (v_dataset.allowed_modes) then 'upsert' else v_dataset.allowed_modes[1] end;
-  elsif p_mode = any (v_dataset.allowed_modes::text[]) then
-    v_mode := p_mode;
-  else
-    raise exception using
-      errcode = '22023',
-      message = 'mode is not allowed',
-      detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
-      hint    = format('Allowed are: %s.', array_to_string(v_dataset.allowed_modes, ', '));
-  end if;
-  perform private.require_org_role(
-    v_org_id, private.role_for(v_dataset.key, case v_mode when 'delete' then 'admin' else 'member' end::public.org_role));
+  select t.* into v_target from private.resolve_target(p_dataset, p_mode, p_org_id, p_corrects) as t;
+  v_org_id  := v_target.org_id;
+  v_dataset := v_target.dataset;
+  v_mode    := v_target.mode;
+  v_parent  := v_target.parent;
+  perform private.require_own_file(p_storage_path, v_org_id);
 
   if p_idempotency_key is not null then
     select b.* into v_batch
@@ -3391,9 +4138,11 @@ begin
       and b.initiated_by is not distinct from auth.uid()
       and b.idempotency_key = p_idempotency_key;
     if found then
-      if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and v_batch.created_at < now() - interval '10 seconds' then
+      if v_batch.status = 'receiving' and not private.is_receiving(v_batch.id) and not private.is_ingesting(v_batch.id)
+        and v_batch.created_at < now() - interval '10 seconds' then
         perform private.fail_upload(v_batch.id); -- its upload is gone: the key is free again
-      elsif v_batch.status = 'receiving' or (v_batch.dataset, v_batch.mode) is distinct from (v_dataset.key, v_mode) then
+      elsif (v_batch.status = 'receiving' and not private.is_ingesting(v_batch.id))
+        or (v_batch.dataset, v_batch.mode) is distinct from (v_dataset.key, v_mode) then
         raise exception using
           errcode = 'PT409',
           message = 'idempotency key is in use',
@@ -3418,11 +4167,11 @@ begin
   end if;
 
   insert into public.import_batches (
-    org_id, dataset, mode, source, file_name, mapping, template_id, options, initiated_by, idempotency_key, set_id, depends_on,
+    org_id, dataset, mode, source, storage_path, file_name, mapping, template_id, options, initiated_by, idempotency_key, set_id, depends_on,
     corrects
   )
   values (
-    v_org_id, v_dataset.key, v_mode, p_source, p_file_name,
+    v_org_id, v_dataset.key, v_mode, p_source, p_storage_path, p_file_name,
     case
       when v_template.id is not null then private.template_mapping(v_template, null, p_mapping)
       when p_mapping is not null then private.normalize_mapping(v_dataset.key, null, p_mapping)
@@ -3438,9 +4187,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) from public;
+revoke all on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text) from public;
 
-grant execute on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) to "authenticated", "postgres", "service_role";
+grant execute on function "private"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/create_import_set.sql
 
@@ -3588,6 +4337,139 @@ revoke all on function "private"."create_partitions"(regclass, text, integer) fr
 
 grant execute on function "private"."create_partitions"(regclass, text, integer) to "postgres";
 
+-- schemas/private/functions/create_sync_import.sql
+
+create or replace function private.create_sync_import (
+  p_run          public.sync_runs,
+  p_source       public.sync_sources,
+  p_mode         text,
+  p_file_name    text,
+  p_mapping      jsonb,
+  p_storage_path text                default null::text
+)
+  returns public.import_batches
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_created jsonb := private.create_import(
+    p_source.dataset, p_mode, p_run.org_id, p_file_name, 'sync', p_mapping,
+    case p_mode when 'delete' then '{}' else p_source.import_options end,
+    private.sync_key(p_run, p_mode), case when p_mode <> 'delete' then p_source.template_id end, null, null, null,
+    p_storage_path);
+  v_batch   public.import_batches;
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = (v_created ->> 'id')::uuid;
+  return v_batch;
+end;
+$function$;
+
+revoke all on function "private"."create_sync_import"(public.sync_runs, public.sync_sources, text, text, jsonb, text) from public;
+
+grant execute on function "private"."create_sync_import"(public.sync_runs, public.sync_sources, text, text, jsonb, text) to "postgres";
+
+-- schemas/private/functions/create_sync_schedule.sql
+
+create or replace function private.create_sync_schedule (
+  p_source_id       uuid,
+  p_cron_expression text,
+  p_is_enabled      boolean,
+  p_notes           text
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_source   public.sync_sources := private.find_sync_source(p_source_id);
+  v_most     integer := private.setting('sync.schedules_per_organization', v_source.org_id)::integer;
+  v_schedule public.sync_schedule;
+begin
+  if v_source.kind = 'manual' then
+    raise exception using
+      errcode = 'PT409',
+      message = 'source is fed by hand',
+      detail  = format('source %s', v_source.id),
+      hint    = 'Upload its file (POST /imports).';
+  end if;
+
+  perform private.lock_organization(v_source.org_id);
+  if (select count(*) from public.sync_schedule as h where h.org_id = v_source.org_id) >= v_most then
+    raise exception using
+      errcode = 'PT429',
+      message = 'organization has too many schedules',
+      detail  = format('%s are allowed', v_most),
+      hint    = 'Delete one, or have sync.schedules_per_organization raised.';
+  end if;
+
+  insert into public.sync_schedule (org_id, source_id, cron_expression, is_enabled, notes, created_by)
+  values (v_source.org_id, v_source.id, btrim(p_cron_expression), coalesce(p_is_enabled, true), p_notes, auth.uid())
+  returning * into v_schedule;
+  perform private.schedule_sync(v_schedule);
+  perform private.log_source_activity(v_source, 'updated', jsonb_build_object('schedule', v_schedule.cron_expression));
+  return private.describe_sync_schedule(v_schedule);
+end;
+$function$;
+
+revoke all on function "private"."create_sync_schedule"(uuid, text, boolean, text) from public;
+
+grant execute on function "private"."create_sync_schedule"(uuid, text, boolean, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/create_sync_source.sql
+
+create or replace function private.create_sync_source (
+  p_source jsonb,
+  p_org_id uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_source public.sync_sources;
+  v_most   integer;
+begin
+  v_source.org_id := private.resolve_organization(p_org_id);
+  perform private.require_org_role(v_source.org_id, 'admin');
+
+  perform private.lock_organization(v_source.org_id); -- two that come at once are counted
+  v_most := private.setting('sync.sources_per_organization', v_source.org_id)::integer;
+  if (select count(*) from public.sync_sources as s where s.org_id = v_source.org_id) >= v_most then
+    raise exception using
+      errcode = 'PT429',
+      message = 'organization has too many sync sources',
+      detail  = format('%s are allowed', v_most),
+      hint    = 'Delete one, or have sync.sources_per_organization raised.';
+  end if;
+
+  v_source.id := gen_random_uuid();
+  v_source.created_by := auth.uid();
+  v_source.owner := auth.uid();
+  v_source.options := '{}';
+  v_source.mode := 'upsert';
+  v_source.max_delete_percent := 10;
+  v_source.requires_approval := false;
+  v_source.overlap := 'skip';
+  v_source.import_options := '{}';
+  v_source.is_active := true;
+  v_source.state := '{}';
+  v_source.created_at := now();
+  v_source.updated_at := now();
+  v_source := private.changed_source(v_source, p_source);
+  perform private.require_source_owner(v_source), private.require_equal_owner(v_source);
+
+  insert into public.sync_sources select v_source.*;
+  perform private.log_source_activity(v_source, 'created');
+  return private.describe_sync_source(v_source);
+end;
+$function$;
+
+revoke all on function "private"."create_sync_source"(jsonb, uuid) from public;
+
+grant execute on function "private"."create_sync_source"(jsonb, uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/create_users.sql
 
 create or replace function private.create_users (
@@ -3633,6 +4515,49 @@ $function$;
 revoke all on function "private"."create_users"(jsonb, uuid, text, text) from public;
 
 grant execute on function "private"."create_users"(jsonb, uuid, text, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/create_webhook.sql
+
+create or replace function private.create_webhook (
+  p_url         text,
+  p_events      text[],
+  p_description text,
+  p_org_id      uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id  uuid := private.resolve_organization(p_org_id);
+  v_limit   integer := private.setting('webhooks.per_organization', v_org_id)::integer;
+  v_webhook public.webhooks;
+begin
+  perform private.require_org_role(v_org_id, 'admin');
+  perform private.check_webhook(p_url, p_events);
+
+  perform pg_advisory_xact_lock(hashtextextended('webhooks.organization:' || v_org_id, 0)); -- so that they can be counted
+  if (select count(*) from public.webhooks as w where w.org_id = v_org_id) >= v_limit then
+    raise exception using
+      errcode = 'PT429',
+      message = 'organization has as many webhooks as it may',
+      detail  = format('the limit is %s', v_limit),
+      hint    = 'Delete one, or have the limit webhooks.per_organization raised.';
+  end if;
+
+  insert into public.webhooks (org_id, url, events, description, created_by)
+  values (v_org_id, p_url, array(select distinct e from unnest(p_events) as e order by e), nullif(p_description, ''), auth.uid())
+  returning * into v_webhook;
+  perform private.log_activity(v_org_id, 'other', 'created', 'completed', v_webhook.id::text,
+    jsonb_build_object('webhook_id', v_webhook.id, 'events', v_webhook.events));
+  return private.describe_webhook(v_webhook) || jsonb_build_object('secret', private.renew_webhook_secret(v_webhook));
+end;
+$function$;
+
+revoke all on function "private"."create_webhook"(text, text[], text, uuid) from public;
+
+grant execute on function "private"."create_webhook"(text, text[], text, uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/private/functions/cron_activity.sql
 
@@ -3806,6 +4731,131 @@ revoke all on function "private"."date_formats"(text[], boolean) from public;
 
 grant execute on function "private"."date_formats"(text[], boolean) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/decide_sync.sql
+
+create or replace function private.decide_sync (
+  p_run     public.sync_runs,
+  p_keyless integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_source  public.sync_sources := private.source_of(p_run);
+  v_batch   public.import_batches := (select b from public.import_batches as b where b.id = p_run.import_id);
+  v_preview jsonb;
+  v_reason  text;
+  v_run     public.sync_runs;
+begin
+  if v_batch.invalid_count = v_batch.row_count then
+    perform private.finish_run(p_run.id, 'failed', jsonb_build_object(
+      'code', 'rows_invalid',
+      'message', 'no row of the source is valid',
+      'details', format('%s rows', v_batch.row_count),
+      'hint', 'See the issues of its import; correct the source, or its mapping.'));
+    return;
+  end if;
+
+  select c.preview_data || jsonb_build_object('deletions', coalesce(p_run.deletion_count, 0)) into v_preview
+  from public.sync_preview_cache as c
+  where c.org_id = p_run.org_id and c.sync_type = 'import' and c.cache_key = format('%s:%s', v_batch.id, v_source.owner);
+  if found then
+    insert into public.sync_preview_cache (org_id, sync_type, entity_type, cache_key, preview_data)
+    select p_run.org_id, 'pull', d.entity_type, format('%s:%s', p_run.id, v_source.owner), v_preview
+    from public.datasets as d where d.key = v_source.dataset
+    on conflict (org_id, sync_type, cache_key) do update
+    set preview_data = excluded.preview_data, created_at = now(), expires_at = excluded.expires_at;
+  end if;
+
+  v_reason := coalesce(
+    private.deletion_reason(v_source, p_run.known_count, p_run.deletion_count, p_keyless),
+    case
+      when not v_source.requires_approval or (coalesce(p_run.deletion_count, 0) = 0
+        and (v_preview #>> '{counts,insert}')::integer + (v_preview #>> '{counts,update}')::integer = 0) then null
+      else 'approval_required'
+    end);
+  update public.sync_runs as r
+  set reason = v_reason, status = case when v_reason is null then 'committing' else 'awaiting_approval' end::public.sync_run_status
+  where r.id = p_run.id
+  returning r.* into v_run;
+  if v_reason is null then
+    perform private.proceed_sync(v_run, 'commit');
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."decide_sync"(public.sync_runs, integer) from public;
+
+grant execute on function "private"."decide_sync"(public.sync_runs, integer) to "postgres";
+
+-- schemas/private/functions/delete_expired_files.sql
+
+create or replace function private.delete_expired_files()
+  returns bigint
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.post_to_worker('files', '{}') where exists (select from private.expired_files(1));
+$function$;
+
+revoke all on function "private"."delete_expired_files"() from public;
+
+grant execute on function "private"."delete_expired_files"() to "postgres";
+
+-- schemas/private/functions/delete_sync_schedule.sql
+
+create or replace function private.delete_sync_schedule (
+  p_schedule_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_schedule public.sync_schedule := private.find_sync_schedule(p_schedule_id);
+begin
+  delete from public.sync_schedule as h where h.id = v_schedule.id;
+  perform private.log_source_activity(s, 'deleted', jsonb_build_object('schedule', v_schedule.cron_expression))
+  from public.sync_sources as s where s.id = v_schedule.source_id;
+end;
+$function$;
+
+revoke all on function "private"."delete_sync_schedule"(uuid) from public;
+
+grant execute on function "private"."delete_sync_schedule"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/delete_sync_source.sql
+
+create or replace function private.delete_sync_source (
+  p_source_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_source public.sync_sources := private.find_sync_source(p_source_id);
+begin
+  perform private.lock_organization(v_source.org_id);
+  if exists (select from public.sync_runs as r where r.source_id = v_source.id and r.finished_at is null) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'a run of the source is under way',
+      detail  = format('source %s', v_source.id),
+      hint    = 'Wait for it, or cancel it.';
+  end if;
+  delete from public.sync_sources as s where s.id = v_source.id;
+  perform private.log_source_activity(v_source, 'deleted');
+end;
+$function$;
+
+revoke all on function "private"."delete_sync_source"(uuid) from public;
+
+grant execute on function "private"."delete_sync_source"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/delete_users.sql
 
 create or replace function private.delete_users (
@@ -3862,6 +4912,53 @@ revoke all on function "private"."delete_users"(uuid[], text[], uuid, boolean, u
 
 grant execute on function "private"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/delete_webhook.sql
+
+create or replace function private.delete_webhook (
+  p_webhook_id uuid
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_webhook public.webhooks := private.find_webhook(p_webhook_id);
+begin
+  delete from public.webhooks as w where w.id = p_webhook_id;
+  perform private.log_activity(v_webhook.org_id, 'other', 'deleted', 'completed', v_webhook.id::text,
+    jsonb_build_object('webhook_id', v_webhook.id));
+end;
+$function$;
+
+revoke all on function "private"."delete_webhook"(uuid) from public;
+
+grant execute on function "private"."delete_webhook"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/deletion_reason.sql
+
+create or replace function private.deletion_reason (
+  p_source  public.sync_sources,
+  p_known   integer,
+  p_missing integer,
+  p_keyless integer
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case
+    when p_missing = 0 then null
+    when p_keyless > 0 then 'rows_without_key'
+    when 100.0 * p_missing > p_source.max_delete_percent * p_known then 'too_many_deletions'
+  end;
+$function$;
+
+revoke all on function "private"."deletion_reason"(public.sync_sources, integer, integer, integer) from public;
+
+grant execute on function "private"."deletion_reason"(public.sync_sources, integer, integer, integer) to "postgres";
+
 -- schemas/private/functions/describe_call.sql
 
 create or replace function private.describe_call (
@@ -3898,6 +4995,66 @@ $function$;
 revoke all on function "private"."describe_call"(bigint, uuid) from public;
 
 grant execute on function "private"."describe_call"(bigint, uuid) to "postgres", "service_role";
+
+-- schemas/private/functions/describe_delivery.sql
+
+create or replace function private.describe_delivery (
+  p_delivery public.webhook_deliveries
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'id', p_delivery.id, 'webhook_id', p_delivery.webhook_id, 'event', p_delivery.event, 'payload', p_delivery.payload,
+    'status', p_delivery.status, 'attempts', p_delivery.attempts,
+    'next_attempt_at', case when p_delivery.status = 'pending' then p_delivery.next_attempt_at end,
+    'response_status', p_delivery.response_status, 'error', p_delivery.error,
+    'created_at', p_delivery.created_at, 'delivered_at', p_delivery.delivered_at
+  );
+$function$;
+
+revoke all on function "private"."describe_delivery"(public.webhook_deliveries) from public;
+
+grant execute on function "private"."describe_delivery"(public.webhook_deliveries) to "postgres";
+
+-- schemas/private/functions/describe_fetch.sql
+
+create or replace function private.describe_fetch (
+  p_task public.sync_job_queue
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_run    public.sync_runs := private.run_of(p_task);
+  v_source public.sync_sources := private.source_of(v_run);
+begin
+  return jsonb_build_object(
+    'kind', v_source.kind,
+    'location', v_source.location,
+    'headers', coalesce(v_source.options -> 'headers', '{}') || private.auth_headers(v_source),
+    'conditions', case
+      when v_run.is_forced or v_source.options ?| '{next,cursor}' then '{}'
+      else jsonb_strip_nulls(jsonb_build_object(
+        'If-None-Match', v_source.state -> 'etag', 'If-Modified-Since', v_source.state -> 'last_modified'))
+    end,
+    'options', v_source.options - '{auth,auth_header,auth_user,headers}'::text[],
+    'allow_private', private.setting('outbound.allow_private', v_run.org_id),
+    'max_bytes', private.setting('imports.max_request_bytes', v_run.org_id),
+    'max_pages', private.setting('sync.max_pages', v_run.org_id),
+    'state', p_task.args -> 'state',
+    'is_staged', p_task.args ? 'outcome'
+  );
+end;
+$function$;
+
+revoke all on function "private"."describe_fetch"(public.sync_job_queue) from public;
+
+grant execute on function "private"."describe_fetch"(public.sync_job_queue) to "postgres";
 
 -- schemas/private/functions/describe_import.sql
 
@@ -3936,7 +5093,7 @@ begin
 
   return jsonb_build_object(
     'id', v_batch.id, 'org_id', v_batch.org_id, 'dataset', v_batch.dataset, 'mode', v_batch.mode,
-    'source', v_batch.source, 'status', v_batch.status, 'file_name', v_batch.file_name,
+    'source', v_batch.source, 'storage_path', v_batch.storage_path, 'status', v_batch.status, 'file_name', v_batch.file_name,
     'row_count', v_batch.row_count, 'byte_size', v_batch.byte_size, 'content_hash', v_batch.content_hash,
     'columns', v_batch.columns, 'format', v_batch.format, 'sample', v_batch.sample,
     'mapping', v_batch.mapping, 'suggested_mapping', v_batch.suggested_mapping, 'template_id', v_batch.template_id,
@@ -4015,6 +5172,32 @@ revoke all on function "private"."describe_import_set"(public.import_sets) from 
 
 grant execute on function "private"."describe_import_set"(public.import_sets) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/describe_ingest.sql
+
+create or replace function private.describe_ingest (
+  p_task public.sync_job_queue
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'import_id', b.id, 'storage_path', b.storage_path, 'file_name', b.file_name, 'byte_size', i.byte_size,
+    'position', i.position, 'row_count', i.row_count, 'state', i.state,
+    'format', j.params -> 'format', 'review', not (j.params ->> 'commit')::boolean,
+    'range_bytes', private.setting('imports.range_bytes', b.org_id), 'limits', private.ingest_limits()
+  )
+  from public.scheduled_jobs as j
+  join public.import_batches as b on b.id = j.batch_id
+  join private.import_ingests as i on i.batch_id = b.id
+  where j.id = p_task.job_id;
+$function$;
+
+revoke all on function "private"."describe_ingest"(public.sync_job_queue) from public;
+
+grant execute on function "private"."describe_ingest"(public.sync_job_queue) to "postgres";
+
 -- schemas/private/functions/describe_job.sql
 
 create or replace function private.describe_job (
@@ -4082,6 +5265,74 @@ revoke all on function "private"."describe_session"(public.import_sessions) from
 
 grant execute on function "private"."describe_session"(public.import_sessions) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/describe_sync_run.sql
+
+create or replace function private.describe_sync_run (
+  p_run public.sync_runs
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select to_jsonb(p_run) || jsonb_build_object(
+    'source', s.name,
+    'dataset', s.dataset,
+    'counts', (
+      select jsonb_build_object(
+        'inserted', coalesce(sum(c.inserted), 0), 'updated', coalesce(sum(c.updated), 0), 'unchanged', coalesce(sum(c.unchanged), 0),
+        'deleted', coalesce(sum(c.deleted), 0), 'failed', coalesce(sum(coalesce(b.invalid_count, 0) + c.refused), 0),
+        'skipped', coalesce(sum(b.skipped_count), 0))
+      from public.import_batches as b
+      cross join lateral private.outcome_counts(b) as c
+      where b.id in (p_run.import_id, p_run.delete_import_id)
+    ))
+  from public.sync_sources as s
+  where s.id = p_run.source_id;
+$function$;
+
+revoke all on function "private"."describe_sync_run"(public.sync_runs) from public;
+
+grant execute on function "private"."describe_sync_run"(public.sync_runs) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/describe_sync_schedule.sql
+
+create or replace function private.describe_sync_schedule (
+  p_schedule public.sync_schedule
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select to_jsonb(p_schedule) || '{"time_zone": "UTC"}';
+$function$;
+
+revoke all on function "private"."describe_sync_schedule"(public.sync_schedule) from public;
+
+grant execute on function "private"."describe_sync_schedule"(public.sync_schedule) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/describe_sync_source.sql
+
+create or replace function private.describe_sync_source (
+  p_source public.sync_sources
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select to_jsonb(p_source) || jsonb_build_object('schedules', (
+    select coalesce(jsonb_agg(private.describe_sync_schedule(h) order by h.created_at), '[]')
+    from public.sync_schedule as h
+    where h.source_id = p_source.id
+  ));
+$function$;
+
+revoke all on function "private"."describe_sync_source"(public.sync_sources) from public;
+
+grant execute on function "private"."describe_sync_source"(public.sync_sources) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/describe_template.sql
 
 create or replace function private.describe_template (
@@ -4107,6 +5358,28 @@ revoke all on function "private"."describe_template"(public.import_templates) fr
 
 grant execute on function "private"."describe_template"(public.import_templates) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/describe_webhook.sql
+
+create or replace function private.describe_webhook (
+  p_webhook public.webhooks
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object(
+    'id', p_webhook.id, 'org_id', p_webhook.org_id, 'url', p_webhook.url, 'events', p_webhook.events,
+    'description', p_webhook.description, 'is_active', p_webhook.is_active, 'error', p_webhook.error,
+    'previous_secret_until', p_webhook.previous_secret_until, 'created_by', p_webhook.created_by,
+    'created_at', p_webhook.created_at, 'updated_at', p_webhook.updated_at
+  );
+$function$;
+
+revoke all on function "private"."describe_webhook"(public.webhooks) from public;
+
+grant execute on function "private"."describe_webhook"(public.webhooks) to "postgres";
+
 -- schemas/private/functions/discard_ingest.sql
 
 create or replace function private.discard_ingest (
@@ -4124,6 +5397,26 @@ $function$;
 revoke all on function "private"."discard_ingest"(uuid) from public;
 
 grant execute on function "private"."discard_ingest"(uuid) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/discard_staged.sql
+
+create or replace function private.discard_staged (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  delete from private.import_rows as r where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id;
+  delete from private.import_issues as i where i.staged_on = p_batch.staged_on and i.batch_id = p_batch.id;
+  delete from public.import_batches as b where b.id = p_batch.id and b.status = 'receiving';
+end;
+$function$;
+
+revoke all on function "private"."discard_staged"(public.import_batches) from public;
+
+grant execute on function "private"."discard_staged"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/do_task.sql
 
@@ -4218,6 +5511,39 @@ revoke all on function "private"."drop_findings"(public.import_batches, integer,
 
 grant execute on function "private"."drop_findings"(public.import_batches, integer, integer) to "postgres";
 
+-- schemas/private/functions/drop_ingested_rows.sql
+
+create or replace function private.drop_ingested_rows (
+  p_import_id uuid
+)
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_most  constant integer := 200000;
+  v_batch public.import_batches;
+  v_after integer; -- rows up to this one stay for the next time
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id;
+  update private.import_ingests as i
+  set row_count = greatest(i.row_count - c_most, 0)
+  where i.batch_id = p_import_id
+  returning i.row_count into v_after;
+
+  delete from private.import_rows as r
+  where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id and r.row_number > v_after;
+  delete from private.import_issues as i
+  where i.staged_on = v_batch.staged_on and i.batch_id = v_batch.id and i.row_number > v_after;
+  delete from private.import_ingests as i where i.batch_id = p_import_id and i.row_count = 0;
+  return found;
+end;
+$function$;
+
+revoke all on function "private"."drop_ingested_rows"(uuid) from public;
+
+grant execute on function "private"."drop_ingested_rows"(uuid) to "postgres";
+
 -- schemas/private/functions/drop_issue_values.sql
 
 create or replace function private.drop_issue_values (
@@ -4238,6 +5564,34 @@ $function$;
 revoke all on function "private"."drop_issue_values"(public.import_batches) from public;
 
 grant execute on function "private"."drop_issue_values"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/drop_next_ingest.sql
+
+create or replace function private.drop_next_ingest()
+  returns boolean
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_id uuid;
+begin
+  select i.batch_id into v_id
+  from private.import_ingests as i
+  join public.import_batches as b on b.id = i.batch_id
+  where b.status in ('failed', 'cancelled')
+  limit 1
+  for update of i skip locked;
+  if not found then
+    return false;
+  end if;
+  perform private.drop_ingested_rows(v_id);
+  return true;
+end;
+$function$;
+
+revoke all on function "private"."drop_next_ingest"() from public;
+
+grant execute on function "private"."drop_next_ingest"() to "postgres";
 
 -- schemas/private/functions/drop_partitions.sql
 
@@ -4291,6 +5645,24 @@ $function$;
 revoke all on function "private"."drop_previews"(public.import_batches) from public;
 
 grant execute on function "private"."drop_previews"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/drop_staged.sql
+
+create or replace function private.drop_staged (
+  p_run public.sync_runs
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  update public.import_batches as b
+  set status = 'cancelled'
+  where b.id in (p_run.import_id, p_run.delete_import_id) and b.status in ('staged', 'validated');
+$function$;
+
+revoke all on function "private"."drop_staged"(public.sync_runs) from public;
+
+grant execute on function "private"."drop_staged"(public.sync_runs) to "postgres";
 
 -- schemas/private/functions/drop_tasks.sql
 
@@ -4464,6 +5836,46 @@ revoke all on function "private"."end_failing_job"(public.scheduled_jobs) from p
 
 grant execute on function "private"."end_failing_job"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/end_fetch.sql
+
+create or replace function private.end_fetch (
+  p_run          public.sync_runs,
+  p_source       public.sync_sources,
+  p_batch        public.import_batches,
+  p_columns      text[],
+  p_row_count    integer,
+  p_byte_size    bigint,
+  p_content_hash text,
+  p_format       jsonb
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if p_row_count = 0 then
+    raise exception using
+      errcode = '22023',
+      message = 'file has no data rows',
+      hint    = 'Records that are to go are deleted by an import with mode delete.';
+  end if;
+  perform private.require_fit_columns(p_run.org_id, p_columns);
+
+  if not p_run.is_forced and p_content_hash = p_source.state ->> 'content_hash' then
+    perform private.discard_staged(p_batch);
+    return '{"unchanged": true}';
+  end if;
+  perform private.end_staging(
+    p_batch, p_columns, p_row_count, p_byte_size, p_content_hash, private.first_rows(p_batch, p_columns), p_format);
+  return jsonb_build_object(
+    'import_id', p_batch.id, 'columns', p_columns, 'row_count', p_row_count, 'content_hash', p_content_hash, 'bytes', p_byte_size);
+end;
+$function$;
+
+revoke all on function "private"."end_fetch"(public.sync_runs, public.sync_sources, public.import_batches, text[], integer, bigint, text, jsonb) from public;
+
+grant execute on function "private"."end_fetch"(public.sync_runs, public.sync_sources, public.import_batches, text[], integer, bigint, text, jsonb) to "postgres";
+
 -- schemas/private/functions/end_import_job.sql
 
 create or replace function private.end_import_job (
@@ -4542,6 +5954,51 @@ revoke all on function "private"."end_import_job"(public.scheduled_jobs) from pu
 
 grant execute on function "private"."end_import_job"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/end_ingest.sql
+
+create or replace function private.end_ingest (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_batch   public.import_batches;
+  v_code    text;
+  v_message text;
+  v_detail  text;
+  v_hint    text;
+begin
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
+
+  if p_job.status <> 'completed' then
+    update public.import_batches as b
+    set status          = p_job.status::text::public.import_status,
+        error           = p_job.error,
+        idempotency_key = null
+    where b.id = v_batch.id;
+    perform private.drop_ingested_rows(v_batch.id);
+  elsif (p_job.params ->> 'commit')::boolean
+    and (v_batch.duplicate_of is null or (p_job.params ->> 'force')::boolean) then
+    perform private.assume_claims(p_job.claims);
+    insert into public.scheduled_jobs (job_type, params)
+    values ('validate', jsonb_build_object('import_id', v_batch.id, 'commit', true, 'force', p_job.params -> 'force'));
+  end if;
+exception when sqlstate 'PT413' or sqlstate 'PT422' or sqlstate 'PT429' then
+  get stacked diagnostics
+    v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+  update public.scheduled_jobs as j
+  set result = jsonb_build_object('not_started',
+    jsonb_build_object('code', v_code, 'message', v_message, 'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')))
+  where j.id = p_job.id;
+end;
+$function$;
+
+revoke all on function "private"."end_ingest"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."end_ingest"(public.scheduled_jobs) to "postgres";
+
 -- schemas/private/functions/end_job.sql
 
 create or replace function private.end_job (
@@ -4614,6 +6071,80 @@ $function$;
 revoke all on function "private"."end_staging"(public.import_batches, text[], integer, bigint, text, jsonb, jsonb) from public;
 
 grant execute on function "private"."end_staging"(public.import_batches, text[], integer, bigint, text, jsonb, jsonb) to "postgres";
+
+-- schemas/private/functions/end_sync_job.sql
+
+create or replace function private.end_sync_job (
+  p_job public.scheduled_jobs
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_run   public.sync_runs;
+  v_batch public.import_batches;
+begin
+  select r.* into v_run from public.sync_runs as r where r.job_id = p_job.id and r.finished_at is null for update;
+  if not found then
+    return;
+  end if;
+
+  if p_job.status <> 'completed' then
+    for v_batch in
+      select b.* from public.import_batches as b
+      where b.org_id = v_run.org_id and b.status = 'receiving' and b.idempotency_key = private.sync_key(v_run, 'upsert')
+    loop
+      perform private.discard_staged(v_batch);
+    end loop;
+    perform private.finish_run(v_run.id, p_job.status::text::public.sync_run_status, p_job.error);
+    return;
+  end if;
+
+  case p_job.phase
+    when 'fetch' then
+      update public.sync_runs as r
+      set fetched   = p_job.result - '{import_id,unchanged}'::text[],
+          import_id = (p_job.result ->> 'import_id')::uuid,
+          status    = case when p_job.result ? 'row_count' then 'validating' else r.status end
+      where r.id = v_run.id
+      returning r.* into v_run;
+      if v_run.import_id is null then
+        perform private.finish_run(v_run.id, 'unchanged');
+      else
+        perform private.proceed_sync(v_run, case v_run.status when 'validating' then 'validate' else 'ingest' end);
+      end if;
+    when 'compare' then
+      update public.sync_runs as r
+      set known_count = (p_job.result ->> 'known')::integer, deletion_count = (p_job.result ->> 'missing')::integer
+      where r.id = v_run.id
+      returning r.* into v_run;
+      perform private.decide_sync(v_run, (p_job.result ->> 'keyless')::integer);
+    else
+      update public.sync_runs as r
+      set delete_import_id = (p_job.result ->> 'delete_import_id')::uuid,
+          deletion_count   = (p_job.result ->> 'missing')::integer,
+          known_count      = coalesce((p_job.result ->> 'known')::integer, r.known_count),
+          reason           = case when p_job.result ? 'asks' then 'too_many_deletions' else r.reason end,
+          status           = case
+            when p_job.result ? 'asks' then 'awaiting_approval'
+            when p_job.result ? 'delete_import_id' then 'deleting'
+            else r.status
+          end
+      where r.id = v_run.id
+      returning r.* into v_run;
+      if v_run.status = 'deleting' then
+        perform private.proceed_sync(v_run, 'delete');
+      elsif v_run.status = 'committing' then
+        perform private.finish_run(v_run.id, 'completed');
+      end if;
+  end case;
+end;
+$function$;
+
+revoke all on function "private"."end_sync_job"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."end_sync_job"(public.scheduled_jobs) to "postgres";
 
 -- schemas/private/functions/end_undo.sql
 
@@ -4734,6 +6265,33 @@ revoke all on function "private"."expire_sessions"() from public;
 
 grant execute on function "private"."expire_sessions"() to "postgres";
 
+-- schemas/private/functions/expired_files.sql
+
+create or replace function private.expired_files (
+  p_most integer
+)
+  returns SETOF text
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select o.name
+  from storage.objects as o
+  where o.bucket_id = 'imports'
+    and (
+      o.created_at < now() - make_interval(days => private.setting('imports.retention_days')::integer)
+      or exists (
+        select from public.import_batches as b where b.storage_path = o.name and private.has_secrets(b.dataset)
+      )
+    )
+    and not exists (select from public.import_batches as b where b.storage_path = o.name and b.status = 'receiving')
+  limit p_most;
+$function$;
+
+revoke all on function "private"."expired_files"(integer) from public;
+
+grant execute on function "private"."expired_files"(integer) to "postgres";
+
 -- schemas/private/functions/fail_call.sql
 
 create or replace function private.fail_call (
@@ -4799,8 +6357,10 @@ create or replace function private.fail_interrupted_uploads()
   select count(private.fail_upload(b.id))
   from public.import_batches as b
   where b.status = 'receiving'
+    and b.source <> 'sync' -- what a run does with it is its job's business
     and b.created_at < now() - interval '1 minute' -- the time between create_import and begin_ingest
-    and not private.is_receiving(b.id);
+    and not private.is_receiving(b.id)
+    and not private.is_ingesting(b.id);
 $function$;
 
 revoke all on function "private"."fail_interrupted_uploads"() from public;
@@ -4937,6 +6497,34 @@ revoke all on function "private"."fail_upload"(uuid) from public;
 
 grant execute on function "private"."fail_upload"(uuid) to "postgres";
 
+-- schemas/private/functions/fail_webhook_delivery.sql
+
+create or replace function private.fail_webhook_delivery (
+  p_delivery        public.webhook_deliveries,
+  p_response_status integer,
+  p_error           jsonb,
+  p_is_final        boolean                   default false,
+  p_retry_after     interval                  default '00:00:00'::interval
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_delay interval := least(interval '5 seconds' * 4 ^ least(p_delivery.attempts - 1, 10), interval '6 hours') * (0.9 + random() * 0.2);
+  v_next  timestamptz := clock_timestamp() + greatest(v_delay, p_retry_after);
+begin
+  update public.webhook_deliveries as d
+  set status = case when p_is_final or v_next > d.expires_at then 'failed' else 'pending' end::public.webhook_delivery_status,
+      next_attempt_at = v_next, token = null, response_status = p_response_status, error = p_error
+  where d.id = p_delivery.id;
+end;
+$function$;
+
+revoke all on function "private"."fail_webhook_delivery"(public.webhook_deliveries, integer, jsonb, boolean, interval) from public;
+
+grant execute on function "private"."fail_webhook_delivery"(public.webhook_deliveries, integer, jsonb, boolean, interval) to "postgres";
+
 -- schemas/private/functions/failed_before_commit.sql
 
 create or replace function private.failed_before_commit (
@@ -5025,6 +6613,113 @@ $function$;
 revoke all on function "private"."failed_row_count"(public.import_batches, integer, integer) from public;
 
 grant execute on function "private"."failed_row_count"(public.import_batches, integer, integer) to "postgres";
+
+-- schemas/private/functions/fetch_object.sql
+
+create or replace function private.fetch_object (
+  p_run    public.sync_runs,
+  p_source public.sync_sources
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_name    text;
+  v_version text;
+  v_batch   public.import_batches;
+begin
+  select o.name, coalesce(o.metadata ->> 'eTag', '') || ' ' || o.updated_at into v_name, v_version
+  from storage.objects as o
+  where o.bucket_id = 'imports'
+    and case when p_source.location like '%/' then starts_with(o.name, p_source.location) else o.name = p_source.location end
+  order by o.updated_at desc, o.name desc
+  limit 1;
+
+  if v_name is null and not p_source.state ? 'object' then -- else it has had its time, and was deleted
+    raise exception using
+      errcode = 'SY002',
+      message = 'source has no file',
+      detail  = p_source.location,
+      hint    = 'Upload one to the bucket imports.';
+  elsif v_name is null or (v_version = p_source.state ->> 'object' and not p_run.is_forced) then
+    return '{"unchanged": true}';
+  end if;
+  v_batch := private.create_sync_import(
+    p_run, p_source, 'upsert', substring(v_name from '[^/]+$'), p_source.mapping, v_name);
+  return jsonb_build_object('import_id', v_batch.id, 'object', v_version);
+end;
+$function$;
+
+revoke all on function "private"."fetch_object"(public.sync_runs, public.sync_sources) from public;
+
+grant execute on function "private"."fetch_object"(public.sync_runs, public.sync_sources) to "postgres";
+
+-- schemas/private/functions/fetch_table.sql
+
+create or replace function private.fetch_table (
+  p_run    public.sync_runs,
+  p_source public.sync_sources
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  set "DateStyle" to 'ISO, YMD'
+  set "IntervalStyle" to 'postgres'
+  set "TimeZone" to 'UTC'
+  set bytea_output to 'hex'
+  AS $function$
+declare
+  v_most    bigint := private.setting('imports.max_rows', p_run.org_id)::bigint;
+  v_columns text[];
+  v_batch   public.import_batches;
+  v_count   bigint;
+  v_bytes   bigint;
+  v_hash    text;
+begin
+  if not exists (
+    select from private.foreign_tables as f where f.org_id = p_run.org_id and f.relation = p_source.location
+  ) or to_regclass(p_source.location) is null then
+    raise exception using
+      errcode = 'SY006',
+      message = 'table of the source is not allowed any more',
+      detail  = p_source.location,
+      hint    = 'The database administrator allows tables one by one.';
+  end if;
+
+  v_columns := array(
+    select a.attname from pg_attribute as a
+    where a.attrelid = p_source.location::regclass and a.attnum > 0 and not a.attisdropped
+    order by a.attnum
+  );
+  v_batch := private.create_sync_import(p_run, p_source, 'upsert', p_source.location, p_source.mapping);
+  execute format(
+    'insert into private.import_rows (staged_on, batch_id, row_number, line_number, cells)'
+    ' select $1, $2, row_number() over (), row_number() over (), array[%s] from (select * from %s limit $3) as t',
+    (select string_agg(format('t.%I::text', c), ', ') from unnest(v_columns) as c), p_source.location::regclass)
+  using v_batch.staged_on, v_batch.id, v_most + 1;
+  get diagnostics v_count = row_count;
+  if v_count > v_most then
+    raise exception using
+      errcode = 'SY003',
+      message = 'source is too large',
+      detail  = format('more than %s rows', v_most),
+      hint    = 'Let it show fewer rows.';
+  end if;
+
+  -- In whatever order the rows come, the same ones have the same hash.
+  select encode(sha256(convert_to(format('%s:%s:%s', v_columns, count(*), sum(hashtextextended(r.cells::text, 0)::numeric)), 'utf8')), 'hex'),
+    sum(octet_length(r.cells::text))
+  into v_hash, v_bytes
+  from private.import_rows as r
+  where r.staged_on = v_batch.staged_on and r.batch_id = v_batch.id;
+  return private.end_fetch(p_run, p_source, v_batch, v_columns, v_count::integer, v_bytes, v_hash, '{"kind": "table"}');
+end;
+$function$;
+
+revoke all on function "private"."fetch_table"(public.sync_runs, public.sync_sources) from public;
+
+grant execute on function "private"."fetch_table"(public.sync_runs, public.sync_sources) to "postgres";
 
 -- schemas/private/functions/field_expressions.sql
 
@@ -5231,6 +6926,114 @@ revoke all on function "private"."find_job"(uuid) from public;
 
 grant execute on function "private"."find_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/find_stored_file.sql
+
+create or replace function private.find_stored_file (
+  p_storage_path text
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if p_storage_path is not null and not exists (
+    select from storage.objects as o where o.bucket_id = 'imports' and o.name = p_storage_path
+  ) then
+    raise exception using
+      errcode = 'PT404',
+      message = 'stored file not found',
+      hint    = 'Upload it into the bucket imports first; prepare_import_upload says where.';
+  end if;
+  return p_storage_path;
+end;
+$function$;
+
+revoke all on function "private"."find_stored_file"(text) from public;
+
+grant execute on function "private"."find_stored_file"(text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/find_sync_run.sql
+
+create or replace function private.find_sync_run (
+  p_run_id uuid
+)
+  returns public.sync_runs
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_run public.sync_runs;
+begin
+  select r.* into v_run
+  from public.sync_runs as r
+  where r.id = p_run_id and r.org_id in (select private.org_ids('admin'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'sync run not found';
+  end if;
+  return v_run;
+end;
+$function$;
+
+revoke all on function "private"."find_sync_run"(uuid) from public;
+
+grant execute on function "private"."find_sync_run"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/find_sync_schedule.sql
+
+create or replace function private.find_sync_schedule (
+  p_schedule_id uuid
+)
+  returns public.sync_schedule
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_schedule public.sync_schedule;
+begin
+  select h.* into v_schedule
+  from public.sync_schedule as h
+  where h.id = p_schedule_id and h.org_id in (select private.org_ids('admin'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'sync schedule not found';
+  end if;
+  return v_schedule;
+end;
+$function$;
+
+revoke all on function "private"."find_sync_schedule"(uuid) from public;
+
+grant execute on function "private"."find_sync_schedule"(uuid) to "postgres";
+
+-- schemas/private/functions/find_sync_source.sql
+
+create or replace function private.find_sync_source (
+  p_source_id uuid
+)
+  returns public.sync_sources
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_source public.sync_sources;
+begin
+  select s.* into v_source
+  from public.sync_sources as s
+  where s.id = p_source_id and s.org_id in (select private.org_ids('admin'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'sync source not found';
+  end if;
+  return v_source;
+end;
+$function$;
+
+revoke all on function "private"."find_sync_source"(uuid) from public;
+
+grant execute on function "private"."find_sync_source"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/find_template.sql
 
 create or replace function private.find_template (
@@ -5296,6 +7099,74 @@ revoke all on function "private"."find_template"(uuid, text, uuid) from public;
 
 grant execute on function "private"."find_template"(uuid, text, uuid) to "postgres";
 
+-- schemas/private/functions/find_webhook.sql
+
+create or replace function private.find_webhook (
+  p_webhook_id uuid
+)
+  returns public.webhooks
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_webhook public.webhooks;
+begin
+  select w.* into v_webhook
+  from public.webhooks as w
+  where w.id = p_webhook_id and w.org_id in (select private.org_ids('admin'));
+  if not found then
+    raise exception using errcode = 'PT404', message = 'webhook not found';
+  end if;
+  return v_webhook;
+end;
+$function$;
+
+revoke all on function "private"."find_webhook"(uuid) from public;
+
+grant execute on function "private"."find_webhook"(uuid) to "postgres";
+
+-- schemas/private/functions/finish_fetch.sql
+
+create or replace function private.finish_fetch (
+  p_task_id      bigint,
+  p_token        uuid,
+  p_columns      text[],
+  p_row_count    integer,
+  p_byte_size    bigint,
+  p_content_hash text,
+  p_format       jsonb,
+  p_result       jsonb
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  set jit to 'off'
+  AS $function$
+declare
+  v_task   public.sync_job_queue := private.hold_call(p_task_id, p_token);
+  v_run    public.sync_runs;
+  v_source public.sync_sources;
+  v_batch  public.import_batches;
+begin
+  perform private.assume_claims(j.claims) from public.scheduled_jobs as j where j.id = v_task.job_id;
+  v_run := private.run_of(v_task);
+  v_source := private.source_of(v_run);
+  perform from public.import_batches as b where b.id = (v_task.args ->> 'import_id')::uuid for update;
+  v_batch := private.require_receiving((v_task.args ->> 'import_id')::uuid);
+
+  update public.sync_job_queue as q
+  set args = q.args - 'state' || jsonb_build_object('outcome', p_result || private.end_fetch(
+    v_run, v_source, v_batch, p_columns, p_row_count, p_byte_size, p_content_hash, p_format))
+  where q.id = p_task_id;
+end;
+$function$;
+
+revoke all on function "private"."finish_fetch"(bigint, uuid, text[], integer, bigint, text, jsonb, jsonb) from public;
+
+grant execute on function "private"."finish_fetch"(bigint, uuid, text[], integer, bigint, text, jsonb, jsonb) to "postgres", "sluice_ingest";
+
 -- schemas/private/functions/finish_ingest.sql
 
 create or replace function private.finish_ingest (
@@ -5332,6 +7203,71 @@ $function$;
 revoke all on function "private"."finish_ingest"(uuid, text[], integer, bigint, text, jsonb, jsonb) from public;
 
 grant execute on function "private"."finish_ingest"(uuid, text[], integer, bigint, text, jsonb, jsonb) to "postgres", "sluice_ingest";
+
+-- schemas/private/functions/finish_run.sql
+
+create or replace function private.finish_run (
+  p_run_id uuid,
+  p_status public.sync_run_status,
+  p_error  jsonb                  default null::jsonb
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_run    public.sync_runs;
+  v_source public.sync_sources;
+  v_next   public.sync_runs;
+begin
+  update public.sync_runs as r
+  set status = p_status, error = private.sync_error(p_error)
+  where r.id = p_run_id and r.finished_at is null
+  returning r.* into v_run;
+  if not found then
+    return;
+  end if;
+
+  -- Found by what the source was then: not kept when it was changed meanwhile.
+  update public.sync_sources as s
+  set state   = case p_status when 'unchanged' then s.state else '{}' end
+        || jsonb_strip_nulls(v_run.fetched - '{status,bytes,pages}'::text[]),
+      mapping = case
+        when p_status = 'completed' and s.template_id is null then coalesce(s.mapping, b.mapping)
+        else s.mapping
+      end
+  from public.sync_runs as r
+  left join public.import_batches as b on b.id = r.import_id
+  where r.id = p_run_id and s.id = r.source_id and s.updated_at <= r.started_at
+    and p_status in ('completed', 'unchanged');
+
+  if p_status in ('failed', 'cancelled') then
+    perform private.drop_staged(v_run);
+  end if;
+  v_source := private.source_of(v_run);
+  perform private.log_activity(
+    v_run.org_id, (select d.entity_type from public.datasets as d where d.key = v_source.dataset),
+    case p_status when 'unchanged' then 'skipped' else p_status::text end::public.sync_action,
+    case p_status when 'unchanged' then 'completed' else p_status::text end::public.sync_status_type,
+    v_run.id::text, jsonb_build_object('source', v_source.name, 'source_id', v_source.id, 'import_id', v_run.import_id),
+    p_error ->> 'message'
+  );
+
+  select r.* into v_next
+  from public.sync_runs as r
+  where r.source_id = v_run.source_id and r.status = 'waiting'
+  order by r.created_at
+  limit 1;
+  if found then
+    update public.sync_runs as r set status = 'fetching' where r.id = v_next.id returning r.* into v_next;
+    perform private.proceed_sync(v_next, 'fetch');
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."finish_run"(uuid, public.sync_run_status, jsonb) from public;
+
+grant execute on function "private"."finish_run"(uuid, public.sync_run_status, jsonb) to "postgres";
 
 -- schemas/private/functions/finish_task.sql
 
@@ -5401,6 +7337,28 @@ revoke all on function "private"."finish_task"(public.sync_job_queue, private.ta
 
 grant execute on function "private"."finish_task"(public.sync_job_queue, private.task_result) to "postgres";
 
+-- schemas/private/functions/first_rows.sql
+
+create or replace function private.first_rows (
+  p_batch   public.import_batches,
+  p_columns text[]
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_agg(to_jsonb(array(
+    select left(r.cells[n], 1000) from generate_series(1, cardinality(p_columns)) as n order by n
+  )) order by r.row_number)
+  from private.import_rows as r
+  where r.staged_on = p_batch.staged_on and r.batch_id = p_batch.id and r.row_number <= 20;
+$function$;
+
+revoke all on function "private"."first_rows"(public.import_batches, text[]) from public;
+
+grant execute on function "private"."first_rows"(public.import_batches, text[]) to "postgres";
+
 -- schemas/private/functions/fitting_share.sql
 
 create or replace function private.fitting_share (
@@ -5431,6 +7389,23 @@ $function$;
 revoke all on function "private"."fitting_share"(jsonb, text) from public;
 
 grant execute on function "private"."fitting_share"(jsonb, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/forbid_foreign_table.sql
+
+create or replace function private.forbid_foreign_table (
+  p_org_id   uuid,
+  p_relation text
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  delete from private.foreign_tables as f where f.org_id = p_org_id and f.relation = p_relation;
+$function$;
+
+revoke all on function "private"."forbid_foreign_table"(uuid, text) from public;
+
+grant execute on function "private"."forbid_foreign_table"(uuid, text) to "postgres";
 
 -- schemas/private/functions/format_hint.sql
 
@@ -5658,6 +7633,37 @@ $function$;
 revoke all on function "private"."hold_call"(bigint, uuid) from public;
 
 grant execute on function "private"."hold_call"(bigint, uuid) to "postgres";
+
+-- schemas/private/functions/hold_import.sql
+
+create or replace function private.hold_import (
+  p_params jsonb
+)
+  returns public.import_batches
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches;
+begin
+  if not pg_input_is_valid(p_params ->> 'import_id', 'uuid') is true then
+    raise exception using
+      errcode = '22023',
+      message = 'params must name an import',
+      hint    = 'Give { "import_id": "<uuid>" }.';
+  end if;
+
+  v_batch := private.find_import((p_params ->> 'import_id')::uuid);
+  perform private.lock_organization(v_batch.org_id);
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
+  return v_batch;
+end;
+$function$;
+
+revoke all on function "private"."hold_import"(jsonb) from public;
+
+grant execute on function "private"."hold_import"(jsonb) to "postgres";
 
 -- schemas/private/functions/hold_tasks.sql
 
@@ -6009,6 +8015,43 @@ $function$;
 revoke all on function "private"."is_applicable"(public.import_batches) from public;
 
 grant execute on function "private"."is_applicable"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/is_ingested.sql
+
+create or replace function private.is_ingested (
+  p_job public.scheduled_jobs
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select true;
+$function$;
+
+revoke all on function "private"."is_ingested"(public.scheduled_jobs) from public;
+
+grant execute on function "private"."is_ingested"(public.scheduled_jobs) to "postgres";
+
+-- schemas/private/functions/is_ingesting.sql
+
+create or replace function private.is_ingesting (
+  p_import_id uuid
+)
+  returns boolean
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select exists (
+    select from public.scheduled_jobs as j where j.batch_id = p_import_id and j.job_type = 'ingest' and j.finished_at is null
+  );
+$function$;
+
+revoke all on function "private"."is_ingesting"(uuid) from public;
+
+grant execute on function "private"."is_ingesting"(uuid) to "postgres";
 
 -- schemas/private/functions/is_password_hash.sql
 
@@ -6503,6 +8546,26 @@ revoke all on function "private"."keep_preview"(public.scheduled_jobs) from publ
 
 grant execute on function "private"."keep_preview"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/keeps_state.sql
+
+create or replace function private.keeps_state (
+  p_old public.sync_sources,
+  p_new public.sync_sources
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select (p_old.dataset, p_old.kind, p_old.location, p_old.options, p_old.mode, p_old.template_id, p_old.mapping, p_old.import_options)
+    is not distinct from
+    (p_new.dataset, p_new.kind, p_new.location, p_new.options, p_new.mode, p_new.template_id, p_new.mapping, p_new.import_options);
+$function$;
+
+revoke all on function "private"."keeps_state"(public.sync_sources, public.sync_sources) from public;
+
+grant execute on function "private"."keeps_state"(public.sync_sources, public.sync_sources) to "postgres";
+
 -- schemas/private/functions/key_buckets.sql
 
 create or replace function private.key_buckets (
@@ -6519,6 +8582,33 @@ $function$;
 revoke all on function "private"."key_buckets"(public.import_batches) from public;
 
 grant execute on function "private"."key_buckets"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/keyless_count.sql
+
+create or replace function private.keyless_count (
+  p_batch public.import_batches
+)
+  returns integer
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_condition text;
+  v_count     integer;
+begin
+  select string_agg(format('%s is null', private.readable_key(f)), ' or ') into v_condition
+  from unnest(private.planned_fields(p_batch)) as f
+  join public.datasets as d on d.key = p_batch.dataset and f.name = any (private.record_key(d));
+  execute format('select count(*) from private.import_rows as r where r.staged_on = $1 and r.batch_id = $2 and (%s)', v_condition)
+  into v_count using p_batch.staged_on, p_batch.id;
+  return v_count;
+end;
+$function$;
+
+revoke all on function "private"."keyless_count"(public.import_batches) from public;
+
+grant execute on function "private"."keyless_count"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/letter_case.sql
 
@@ -6573,6 +8663,22 @@ $function$;
 revoke all on function "private"."lines_column"(regclass, regclass) from public;
 
 grant execute on function "private"."lines_column"(regclass, regclass) to "postgres";
+
+-- schemas/private/functions/list_expired_files.sql
+
+create or replace function private.list_expired_files()
+  returns text[]
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select array(select f.name from private.expired_files(1000) as f (name));
+$function$;
+
+revoke all on function "private"."list_expired_files"() from public;
+
+grant execute on function "private"."list_expired_files"() to "postgres", "service_role";
 
 -- schemas/private/functions/lock_holder.sql
 
@@ -6749,6 +8855,27 @@ revoke all on function "private"."log_session"(public.import_sessions, public.sy
 
 grant execute on function "private"."log_session"(public.import_sessions, public.sync_action, jsonb) to "postgres";
 
+-- schemas/private/functions/log_source_activity.sql
+
+create or replace function private.log_source_activity (
+  p_source  public.sync_sources,
+  p_action  public.sync_action,
+  p_details jsonb               default '{}'::jsonb
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.log_activity(
+    p_source.org_id, (select d.entity_type from public.datasets as d where d.key = p_source.dataset), p_action, 'completed', p_source.id::text,
+    jsonb_build_object('source', p_source.name, 'dataset', p_source.dataset, 'kind', p_source.kind) || p_details
+  );
+$function$;
+
+revoke all on function "private"."log_source_activity"(public.sync_sources, public.sync_action, jsonb) from public;
+
+grant execute on function "private"."log_source_activity"(public.sync_sources, public.sync_action, jsonb) to "postgres";
+
 -- schemas/private/functions/log_users.sql
 
 create or replace function private.log_users (
@@ -6857,6 +8984,47 @@ $function$;
 revoke all on function "private"."may_confirm_users"(uuid) from public;
 
 grant execute on function "private"."may_confirm_users"(uuid) to "postgres";
+
+-- schemas/private/functions/missing_records.sql
+
+create or replace function private.missing_records (
+  p_source public.sync_sources,
+  p_batch  public.import_batches,
+  OUT      known integer,
+  OUT      missing uuid[],
+  OUT      shared uuid[]
+)
+  returns record
+  language plpgsql
+  stable
+  set search_path to ''
+  set work_mem to '64MB'
+  AS $function$
+declare
+  v_dataset public.datasets := (select d from public.datasets as d where d.key = p_batch.dataset);
+begin
+  execute format($q$
+select count(*), coalesce(array_agg(s.record_id) filter (where p.id is null and not o.is_shared), '{}'),
+  coalesce(array_agg(s.record_id) filter (where p.id is null and o.is_shared), '{}')
+from private.sync_records as s
+cross join lateral (
+  select exists (
+    select from private.sync_records as x where x.record_id = s.record_id and x.source_id <> s.source_id
+  ) as is_shared
+) as o
+join %s as t on t.%I = s.record_id and %s
+left join (%s) as p on p.id = s.record_id
+where s.source_id = $4 $q$,
+    v_dataset.target, v_dataset.id_column, private.of_organization('t', v_dataset.org_column, '(select $3::uuid)'),
+    private.compile_presence(p_batch, false))
+  into known, missing, shared
+  using p_batch.staged_on, p_batch.id, p_batch.org_id, p_source.id;
+end;
+$function$;
+
+revoke all on function "private"."missing_records"(public.sync_sources, public.import_batches) from public;
+
+grant execute on function "private"."missing_records"(public.sync_sources, public.import_batches) to "postgres";
 
 -- schemas/private/functions/name_users.sql
 
@@ -7758,6 +9926,44 @@ revoke all on function "private"."post_to_worker"(text, jsonb, interval) from pu
 
 grant execute on function "private"."post_to_worker"(text, jsonb, interval) to "postgres";
 
+-- schemas/private/functions/prepare_upload.sql
+
+create or replace function private.prepare_upload (
+  p_dataset   text,
+  p_mode      text,
+  p_org_id    uuid,
+  p_corrects  uuid,
+  p_file_name text
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id uuid;
+begin
+  if p_dataset is null and p_corrects is null then -- an archive, whose files tell
+    v_org_id := private.resolve_organization(p_org_id);
+    perform private.require_org_role(v_org_id, 'member');
+  else
+    select t.org_id into v_org_id from private.resolve_target(p_dataset, p_mode, p_org_id, p_corrects) as t;
+  end if;
+
+  -- Storage takes some characters only.
+  return jsonb_build_object(
+    'storage_path', concat_ws('/', v_org_id, gen_random_uuid(),
+      left(coalesce(nullif(regexp_replace(p_file_name, '[^A-Za-z0-9._-]+', '_', 'g'), ''), 'file'), 100)),
+    'max_bytes', private.setting('imports.max_object_bytes', v_org_id)
+  );
+end;
+$function$;
+
+revoke all on function "private"."prepare_upload"(text, text, uuid, uuid, text) from public;
+
+grant execute on function "private"."prepare_upload"(text, text, uuid, uuid, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/prerequisite_cycle.sql
 
 create or replace function private.prerequisite_cycle (
@@ -7961,6 +10167,54 @@ revoke all on function "private"."preview_range_as_user"(private.import_plans, i
 
 grant execute on function "private"."preview_range_as_user"(private.import_plans, integer, integer, integer) to "postgres";
 
+-- schemas/private/functions/proceed_sync.sql
+
+create or replace function private.proceed_sync (
+  p_run  public.sync_runs,
+  p_step text
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_owner  uuid := (private.source_of(p_run)).owner;
+  v_code   text;
+  v_detail text;
+  v_hint   text;
+begin
+  if v_owner is null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'owner of the source has no account any more',
+      detail  = format('source %s', p_run.source_id),
+      hint    = 'Name another owner (change_sync_source).';
+  end if;
+  perform private.assume_claims(jsonb_build_object('sub', v_owner, 'role', 'authenticated'));
+  if p_step in ('fetch', 'compare', 'record') then
+    perform private.start_sync_job(p_run, p_step);
+  else
+    -- force: another run may have brought the same before
+    perform private.start_import_job(
+      case when p_step in ('ingest', 'commit') then p_step else 'validate' end,
+      case p_step when 'delete' then p_run.delete_import_id else p_run.import_id end,
+      jsonb_build_object('commit', p_step = 'delete', 'force', true, 'format', (private.source_of(p_run)).options), null);
+  end if;
+  perform private.assume_claims(v_claims);
+exception when sqlstate '22023' or sqlstate '42501' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT413' or sqlstate 'PT422'
+  or sqlstate 'PT429' then
+  get stacked diagnostics v_code = returned_sqlstate, v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+  perform private.finish_run(p_run.id, 'failed', jsonb_build_object(
+    'code', case when v_owner is null then 'owner_deleted' else v_code end, 'message', sqlerrm,
+    'details', nullif(v_detail, ''), 'hint', nullif(v_hint, '')));
+end;
+$function$;
+
+revoke all on function "private"."proceed_sync"(public.sync_runs, text) from public;
+
+grant execute on function "private"."proceed_sync"(public.sync_runs, text) to "postgres";
+
 -- schemas/private/functions/publish_changes.sql
 
 create or replace function private.publish_changes()
@@ -8046,6 +10300,58 @@ revoke all on function "private"."purge_expired"() from public;
 
 grant execute on function "private"."purge_expired"() to "postgres";
 
+-- schemas/private/functions/purge_sync_runs.sql
+
+create or replace function private.purge_sync_runs()
+  returns bigint
+  language sql
+  set search_path to ''
+  AS $function$
+  with gone as (
+    delete from public.sync_runs as r
+    where r.id in (
+      select o.id from public.sync_runs as o
+      where o.finished_at < now() - make_interval(days => private.setting('jobs.history_days')::integer)
+        and exists (select from public.sync_runs as n where n.source_id = o.source_id and n.created_at > o.created_at)
+      limit 10000
+    )
+    returning 1
+  )
+  select count(*) from gone;
+$function$;
+
+revoke all on function "private"."purge_sync_runs"() from public;
+
+grant execute on function "private"."purge_sync_runs"() to "postgres";
+
+-- schemas/private/functions/purge_webhook_deliveries.sql
+
+create or replace function private.purge_webhook_deliveries()
+  returns integer
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_most constant integer := 50000;
+  v_count integer;
+begin
+  delete from public.webhook_deliveries as d
+  where d.id in (
+    select o.id
+    from public.webhook_deliveries as o
+    where o.created_at < now() - make_interval(days => private.setting('jobs.history_days')::integer) and o.status <> 'sending'
+    order by o.created_at
+    limit c_most
+  );
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$function$;
+
+revoke all on function "private"."purge_webhook_deliveries"() from public;
+
+grant execute on function "private"."purge_webhook_deliveries"() to "postgres";
+
 -- schemas/private/functions/queue_invitations.sql
 
 create or replace function private.queue_invitations (
@@ -8076,6 +10382,36 @@ revoke all on function "private"."queue_invitations"(uuid, uuid[]) from public;
 
 grant execute on function "private"."queue_invitations"(uuid, uuid[]) to "postgres";
 
+-- schemas/private/functions/queue_webhooks.sql
+
+create or replace function private.queue_webhooks (
+  p_org_id uuid,
+  p_event  text,
+  p_data   jsonb
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  with told as (
+    select w.id, row_number() over (order by w.created_at, w.id) > (select private.webhook_room(p_org_id)) as is_too_much
+    from public.webhooks as w
+    where w.org_id = p_org_id and w.is_active and p_event = any (w.events)
+  )
+  insert into public.webhook_deliveries (webhook_id, org_id, event, payload, status, error)
+  select
+    t.id, p_org_id, p_event, jsonb_build_object('type', p_event, 'timestamp', clock_timestamp(), 'data', p_data),
+    case when t.is_too_much then 'failed' else 'pending' end::public.webhook_delivery_status,
+    case when t.is_too_much then jsonb_build_object(
+      'code', 'PT429', 'message', 'too many deliveries are queued', 'details', null,
+      'hint', 'Redrive it once the queue is shorter.') end
+  from told as t;
+$function$;
+
+revoke all on function "private"."queue_webhooks"(uuid, text, jsonb) from public;
+
+grant execute on function "private"."queue_webhooks"(uuid, text, jsonb) to "postgres";
+
 -- schemas/private/functions/read_import_issues.sql
 
 create or replace function private.read_import_issues (
@@ -8102,6 +10438,7 @@ begin
     select s.*
     from private.import_issues as s
     where s.staged_on = v_batch.staged_on and s.batch_id = v_batch.id and s.id > p_after_id
+      and v_batch.staged_at is not null
       and (p_code is null or s.code = p_code)
       and (p_severity is null or s.severity::text = p_severity)
     order by s.id
@@ -8233,6 +10570,9 @@ begin
       hint    = 'One of: pending, validated, failed, skipped, inserted, updated, unchanged, deleted, undone.';
   end if;
 
+  if v_batch.staged_at is null then
+    return; -- some may be there already, but it may yet be that none stays
+  end if;
   if v_keys_sql is not null then
     execute format('select coalesce(jsonb_object_agg(k.row_number, k.key), ''{}'') from (%s) as k (row_number, key)', v_keys_sql)
     into v_keys using v_batch.staged_on, v_batch.id, v_numbers;
@@ -8433,6 +10773,69 @@ revoke all on function "private"."read_settings"(uuid) from public;
 
 grant execute on function "private"."read_settings"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/read_sync_secret.sql
+
+create or replace function private.read_sync_secret (
+  p_org_id uuid,
+  p_name   text
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_value text;
+begin
+  select s.decrypted_secret into v_value
+  from vault.decrypted_secrets as s
+  where s.name = private.sync_secret_name(p_org_id, p_name);
+  if not found then
+    raise exception using
+      errcode = 'SY004',
+      message = 'secret of the source is missing',
+      detail  = format('secret %s', p_name),
+      hint    = 'An admin of the organization sets it (set_sync_secret).';
+  end if;
+  return v_value;
+end;
+$function$;
+
+revoke all on function "private"."read_sync_secret"(uuid, text) from public;
+
+grant execute on function "private"."read_sync_secret"(uuid, text) to "postgres";
+
+-- schemas/private/functions/read_sync_secrets.sql
+
+create or replace function private.read_sync_secrets (
+  p_org_id uuid
+)
+  returns table (
+    name       text,
+    updated_at timestamp with time zone
+  )
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id uuid := private.resolve_organization(p_org_id);
+  v_prefix text := private.sync_secret_name(v_org_id, '');
+begin
+  perform private.require_org_role(v_org_id, 'admin');
+  return query
+  select substr(s.name, length(v_prefix) + 1), s.updated_at
+  from vault.secrets as s
+  where starts_with(s.name, v_prefix) and substr(s.name, length(v_prefix) + 1) !~ '/'
+  order by s.name;
+end;
+$function$;
+
+revoke all on function "private"."read_sync_secrets"(uuid) from public;
+
+grant execute on function "private"."read_sync_secrets"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/read_users.sql
 
 create or replace function private.read_users (
@@ -8486,6 +10889,137 @@ $function$;
 revoke all on function "private"."read_users"(uuid, text, integer, text) from public;
 
 grant execute on function "private"."read_users"(uuid, text, integer, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/read_webhook_deliveries.sql
+
+create or replace function private.read_webhook_deliveries (
+  p_webhook_id uuid,
+  p_status     public.webhook_delivery_status,
+  p_event      text,
+  p_after      uuid,
+  p_page_size  integer
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_after      public.webhook_deliveries;
+  v_deliveries jsonb;
+begin
+  if p_webhook_id is not null then
+    perform private.find_webhook(p_webhook_id);
+  end if;
+  select d.* into v_after from public.webhook_deliveries as d where d.id = p_after;
+
+  select coalesce(jsonb_agg(private.describe_delivery(p) order by p.created_at desc, p.id), '[]') into v_deliveries
+  from (
+    select d.*
+    from public.webhook_deliveries as d
+    where d.org_id = any (array(select private.org_ids('admin')))
+      and (p_webhook_id is null or d.webhook_id = p_webhook_id)
+      and (p_status is null or d.status = p_status)
+      and (p_event is null or d.event = p_event)
+      and (p_after is null or d.created_at <= v_after.created_at)
+      and (p_after is null or d.created_at < v_after.created_at or d.id > v_after.id)
+    order by d.created_at desc, d.id
+    limit p_page_size
+  ) as p;
+  return jsonb_build_object(
+    'deliveries', v_deliveries,
+    'next_after', case when jsonb_array_length(v_deliveries) = p_page_size then v_deliveries #> '{-1,id}' end
+  );
+end;
+$function$;
+
+revoke all on function "private"."read_webhook_deliveries"(uuid, public.webhook_delivery_status, text, uuid, integer) from public;
+
+grant execute on function "private"."read_webhook_deliveries"(uuid, public.webhook_delivery_status, text, uuid, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/readable_key.sql
+
+create or replace function private.readable_key (
+  p_field private.planned_field
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select case p_field.class
+    when 'text' then p_field.value
+    else format('case when pg_input_is_valid(%1$s, %2$L) then (%1$s)::%2$s end', p_field.value, p_field.type)
+  end;
+$function$;
+
+revoke all on function "private"."readable_key"(private.planned_field) from public;
+
+grant execute on function "private"."readable_key"(private.planned_field) to "postgres";
+
+-- schemas/private/functions/record_delivery.sql
+
+create or replace function private.record_delivery (
+  p_run    public.sync_runs,
+  p_source public.sync_sources
+)
+  returns jsonb
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_dataset public.datasets := (select d from public.datasets as d where d.key = p_source.dataset);
+  v_batch   public.import_batches := (select b from public.import_batches as b where b.id = p_run.import_id);
+  v_found   record;
+  v_fields  text[];
+  v_keys    text;
+  v_delete  public.import_batches;
+begin
+  execute format('insert into private.sync_records (source_id, record_id) select $4, p.id from (%s) as p on conflict do nothing',
+    private.compile_presence(v_batch, true))
+  using v_batch.staged_on, v_batch.id, v_batch.org_id, p_source.id;
+
+  select m.* into v_found from private.missing_records(p_source, v_batch) as m;
+  execute format('delete from private.sync_records as s'
+    ' where s.source_id = $1 and (s.record_id = any ($2) or not exists (select from %s as t where t.%I = s.record_id))',
+    v_dataset.target, v_dataset.id_column)
+  using p_source.id, v_found.shared;
+  if v_found.missing = '{}' then
+    return '{"missing": 0}';
+  elsif cardinality(v_found.missing) > coalesce(p_run.deletion_count, 0)
+    and private.deletion_reason(p_source, v_found.known, cardinality(v_found.missing), 0) is not null then
+    return jsonb_build_object('missing', cardinality(v_found.missing), 'known', v_found.known, 'asks', true);
+  end if;
+
+  select
+    array_agg(f.name order by f.position),
+    string_agg(case
+      when r.key is null then format('t.%I::text', f.column_name)
+      else format('(select x.%I::text from %s as x where x.%I = t.%I)', k.column_name, r.target, r.id_column, f.column_name)
+    end, ', ' order by f.position)
+  into v_fields, v_keys
+  from public.dataset_fields as f
+  left join public.datasets as r on r.key = f.reference ->> 'dataset'
+  left join public.dataset_fields as k on k.dataset = r.key and k.name = f.reference ->> 'field'
+  where f.dataset = p_source.dataset and f.name = any (private.record_key(v_dataset));
+
+  v_delete := private.create_sync_import(p_run, p_source, 'delete', p_source.name,
+    (select jsonb_object_agg(f, f) from unnest(v_fields) as f));
+  execute format('insert into private.import_rows (staged_on, batch_id, row_number, line_number, cells)'
+    ' select $1, $2, row_number() over (order by t.%1$I), row_number() over (order by t.%1$I), array[%2$s] from %3$s as t where t.%1$I = any ($3)',
+    v_dataset.id_column, v_keys, v_dataset.target)
+  using v_delete.staged_on, v_delete.id, v_found.missing;
+  perform private.end_staging(
+    v_delete, v_fields, cardinality(v_found.missing), 0, encode(sha256(convert_to(v_delete.id::text, 'utf8')), 'hex'),
+    private.first_rows(v_delete, v_fields), '{"kind": "table"}');
+  return jsonb_build_object('missing', cardinality(v_found.missing), 'delete_import_id', v_delete.id);
+end;
+$function$;
+
+revoke all on function "private"."record_delivery"(public.sync_runs, public.sync_sources) from public;
+
+grant execute on function "private"."record_delivery"(public.sync_runs, public.sync_sources) to "postgres";
 
 -- schemas/private/functions/record_hash.sql
 
@@ -8660,6 +11194,41 @@ revoke all on function "private"."redact_rows"(public.import_batches, integer, i
 
 grant execute on function "private"."redact_rows"(public.import_batches, integer, integer) to "postgres";
 
+-- schemas/private/functions/redrive_webhook_deliveries.sql
+
+create or replace function private.redrive_webhook_deliveries (
+  p_webhook_id   uuid,
+  p_delivery_ids uuid[]
+)
+  returns integer
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_webhook public.webhooks := private.find_webhook(p_webhook_id);
+  v_room    integer := private.require_webhook_room(v_webhook);
+  v_count   integer;
+begin
+  update public.webhook_deliveries as d
+  set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp(), expires_at = clock_timestamp() + interval '1 day'
+  where d.id in (
+    select f.id
+    from public.webhook_deliveries as f
+    where f.webhook_id = p_webhook_id and f.status = 'failed' and (p_delivery_ids is null or f.id = any (p_delivery_ids))
+    order by f.created_at
+    limit v_room
+    for update skip locked
+  );
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$function$;
+
+revoke all on function "private"."redrive_webhook_deliveries"(uuid, uuid[]) from public;
+
+grant execute on function "private"."redrive_webhook_deliveries"(uuid, uuid[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/reference_lookup.sql
 
 create or replace function private.reference_lookup (
@@ -8760,6 +11329,30 @@ $function$;
 revoke all on function "private"."refresh_statistics"(text) from public;
 
 grant execute on function "private"."refresh_statistics"(text) to "postgres";
+
+-- schemas/private/functions/refuse_range.sql
+
+create or replace function private.refuse_range (
+  p_import_id uuid,
+  p_position  bigint
+)
+  returns void
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+begin
+  raise exception using
+    errcode = 'PT409',
+    message = 'range was taken in before',
+    detail  = format('import %s, from byte %s', p_import_id, p_position),
+    hint    = 'Stop: another call goes on.';
+end;
+$function$;
+
+revoke all on function "private"."refuse_range"(uuid, bigint) from public;
+
+grant execute on function "private"."refuse_range"(uuid, bigint) to "postgres";
 
 -- schemas/private/functions/refuse_reference.sql
 
@@ -9114,6 +11707,33 @@ revoke all on function "private"."remove_own_job"(uuid) from public;
 
 grant execute on function "private"."remove_own_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/remove_sync_secret.sql
+
+create or replace function private.remove_sync_secret (
+  p_org_id uuid,
+  p_name   text
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_org_id uuid := private.resolve_organization(p_org_id);
+begin
+  perform private.require_org_role(v_org_id, 'admin');
+  delete from vault.secrets as s where s.name = private.sync_secret_name(v_org_id, p_name) and p_name !~ '/';
+  if not found then
+    raise exception using errcode = 'PT404', message = 'secret not found';
+  end if;
+  perform private.log_activity(v_org_id, 'other', 'deleted', 'completed', null, jsonb_build_object('secret', p_name));
+end;
+$function$;
+
+revoke all on function "private"."remove_sync_secret"(uuid, text) from public;
+
+grant execute on function "private"."remove_sync_secret"(uuid, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/remove_users.sql
 
 create or replace function private.remove_users (
@@ -9186,6 +11806,38 @@ revoke all on function "private"."remove_waiting_secrets"() from public;
 
 grant execute on function "private"."remove_waiting_secrets"() to "postgres";
 
+-- schemas/private/functions/renew_webhook_secret.sql
+
+create or replace function private.renew_webhook_secret (
+  p_webhook public.webhooks
+)
+  returns text
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_secret   text := 'whsec_' || encode(extensions.gen_random_bytes(32), 'base64');
+  v_name     text := private.webhook_secret_name(p_webhook);
+  v_present  vault.decrypted_secrets;
+begin
+  select s.* into v_present from vault.decrypted_secrets as s where s.name = v_name;
+  if found then
+    delete from vault.secrets as s where s.name = v_name || '/previous';
+    perform vault.create_secret(v_present.decrypted_secret, v_name || '/previous');
+    perform vault.update_secret(v_present.id, v_secret);
+    update public.webhooks as w set previous_secret_until = clock_timestamp() + interval '1 day' where w.id = p_webhook.id;
+  else
+    perform vault.create_secret(v_secret, v_name);
+  end if;
+  return v_secret;
+end;
+$function$;
+
+revoke all on function "private"."renew_webhook_secret"(public.webhooks) from public;
+
+grant execute on function "private"."renew_webhook_secret"(public.webhooks) to "postgres";
+
 -- schemas/private/functions/report_fates.sql
 
 create or replace function private.report_fates (
@@ -9235,6 +11887,64 @@ $function$;
 revoke all on function "private"."report_fates"(public.import_batches, private.import_plans, private.range_fates, private.issue_origin) from public;
 
 grant execute on function "private"."report_fates"(public.import_batches, private.import_plans, private.range_fates, private.issue_origin) to "postgres";
+
+-- schemas/private/functions/report_webhook_delivery.sql
+
+create or replace function private.report_webhook_delivery (
+  p_delivery_id         uuid,
+  p_token               uuid,
+  p_response_status     integer,
+  p_error               jsonb,
+  p_retry_after_seconds integer
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  c_hopeless   constant text[] := '{invalid_request,address_refused}'; -- however often it is tried
+  c_most_delay constant integer := 86400;
+  v_delivery public.webhook_deliveries;
+  v_error    jsonb := p_error;
+begin
+  select d.* into v_delivery from public.webhook_deliveries as d where d.id = p_delivery_id for update;
+  if v_delivery.token is distinct from p_token or p_token is null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'call of the worker function is over',
+      detail  = format('delivery %s', p_delivery_id);
+  end if;
+
+  if p_response_status between 200 and 299 then
+    update public.webhook_deliveries as d
+    set status = 'delivered', delivered_at = clock_timestamp(), token = null, response_status = p_response_status, error = null
+    where d.id = p_delivery_id;
+    return;
+  end if;
+
+  if p_response_status is not null then
+    v_error := jsonb_build_object(
+      'code', 'not_accepted', 'message', 'receiver did not accept the event', 'details', format('status %s', p_response_status),
+      'hint', case when p_response_status between 300 and 399 then 'Redirects are not followed: give the address that it redirects to.' end);
+  end if;
+  perform private.fail_webhook_delivery(
+    v_delivery, p_response_status, v_error,
+    p_response_status is not distinct from 410 or v_error ->> 'code' = any (c_hopeless),
+    make_interval(secs => least(coalesce(p_retry_after_seconds, 0), c_most_delay)));
+
+  if p_response_status = 410 then
+    update public.webhooks as w
+    set is_active = false, error = jsonb_build_object(
+      'code', 'gone', 'message', 'receiver is gone', 'details', 'status 410', 'hint', 'Switch it on once there is one again.')
+    where w.id = v_delivery.webhook_id;
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."report_webhook_delivery"(uuid, uuid, integer, jsonb, integer) from public;
+
+grant execute on function "private"."report_webhook_delivery"(uuid, uuid, integer, jsonb, integer) to "postgres", "service_role";
 
 -- schemas/private/functions/repost_task.sql
 
@@ -9319,6 +12029,35 @@ $function$;
 revoke all on function "private"."require_colleague"(uuid, uuid, public.org_role) from public;
 
 grant execute on function "private"."require_colleague"(uuid, uuid, public.org_role) to "postgres";
+
+-- schemas/private/functions/require_equal_owner.sql
+
+create or replace function private.require_equal_owner (
+  p_source public.sync_sources
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if private.is_service_caller() or private.is_system_admin() or not exists (
+    select from public.profiles as p where p.id = p_source.owner and p.is_system_admin
+  ) then
+    return;
+  end if;
+
+  raise exception using
+    errcode = '42501',
+    message = 'source of a system admin is theirs to change',
+    detail  = format('source %s', p_source.id),
+    hint    = 'Name another owner.';
+end;
+$function$;
+
+revoke all on function "private"."require_equal_owner"(public.sync_sources) from public;
+
+grant execute on function "private"."require_equal_owner"(public.sync_sources) to "postgres";
 
 -- schemas/private/functions/require_fit_columns.sql
 
@@ -9432,6 +12171,53 @@ $function$;
 revoke all on function "private"."require_import_right"(public.import_batches) from public;
 
 grant execute on function "private"."require_import_right"(public.import_batches) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/require_ingestible.sql
+
+create or replace function private.require_ingestible (
+  p_batch public.import_batches
+)
+  returns bigint
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_size bigint;
+  v_most bigint := private.setting('imports.max_object_bytes', p_batch.org_id)::bigint;
+begin
+  if p_batch.status <> 'receiving' or private.is_receiving(p_batch.id) or private.is_ingesting(p_batch.id) then
+    raise exception using
+      errcode = 'PT409',
+      message = 'import does not await a file',
+      detail  = format('import %s is %s', p_batch.id, p_batch.status),
+      hint    = 'Start a new import; the stored file can be named again.';
+  end if;
+
+  select (o.metadata ->> 'size')::bigint into v_size
+  from storage.objects as o
+  where o.bucket_id = 'imports' and o.name = p_batch.storage_path;
+  if v_size is null then
+    raise exception using
+      errcode = 'PT404',
+      message = 'stored file not found',
+      hint    = 'Make the import with its storage_path.';
+  end if;
+
+  if v_size > v_most then
+    raise exception using
+      errcode = 'PT413',
+      message = 'stored file is too large',
+      detail  = format('%s bytes, the limit is %s', v_size, v_most),
+      hint    = 'Split it into several imports, or have the limit imports.max_object_bytes raised.';
+  end if;
+  return v_size;
+end;
+$function$;
+
+revoke all on function "private"."require_ingestible"(public.import_batches) from public;
+
+grant execute on function "private"."require_ingestible"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/require_job.sql
 
@@ -9585,6 +12371,32 @@ $function$;
 revoke all on function "private"."require_other_file"(public.import_batches) from public;
 
 grant execute on function "private"."require_other_file"(public.import_batches) to "postgres";
+
+-- schemas/private/functions/require_own_file.sql
+
+create or replace function private.require_own_file (
+  p_storage_path text,
+  p_org_id       uuid
+)
+  returns void
+  language plpgsql
+  immutable
+  set search_path to ''
+  AS $function$
+begin
+  if split_part(p_storage_path, '/', 1) <> p_org_id::text then
+    raise exception using
+      errcode = '22023',
+      message = 'stored file is another organization''s',
+      detail  = format('storage_path %s', to_json(p_storage_path)),
+      hint    = format('Its path begins with the id of the organization: %s/…', p_org_id);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_own_file"(text, uuid) from public;
+
+grant execute on function "private"."require_own_file"(text, uuid) to "postgres";
 
 -- schemas/private/functions/require_plain_pattern.sql
 
@@ -9847,6 +12659,35 @@ revoke all on function "private"."require_set"(uuid, uuid) from public;
 
 grant execute on function "private"."require_set"(uuid, uuid) to "postgres";
 
+-- schemas/private/functions/require_source_owner.sql
+
+create or replace function private.require_source_owner (
+  p_source public.sync_sources
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if not exists (
+    select from public.profiles as p
+    where p.id = p_source.owner and p.is_active
+      and (p.is_system_admin or (p.org_id = p_source.org_id and p.org_role = 'admin'))
+  ) then
+    raise exception using
+      errcode = '22023',
+      message = 'owner of the source must be an admin',
+      detail  = format('user %s', coalesce(p_source.owner::text, 'none')),
+      hint    = 'Name an active admin of the organization as owner.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_source_owner"(public.sync_sources) from public;
+
+grant execute on function "private"."require_source_owner"(public.sync_sources) to "postgres";
+
 -- schemas/private/functions/require_template_columns.sql
 
 create or replace function private.require_template_columns (
@@ -9961,6 +12802,41 @@ revoke all on function "private"."require_unredacted"(public.import_batches) fro
 
 grant execute on function "private"."require_unredacted"(public.import_batches) to "postgres";
 
+-- schemas/private/functions/require_webhook_room.sql
+
+create or replace function private.require_webhook_room (
+  p_webhook public.webhooks
+)
+  returns integer
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_room integer := private.webhook_room(p_webhook.org_id);
+begin
+  if not p_webhook.is_active then
+    raise exception using
+      errcode = 'PT409',
+      message = 'webhook is switched off',
+      detail  = format('webhook %s', p_webhook.id),
+      hint    = 'Switch it on with change_webhook.';
+  end if;
+  if v_room <= 0 then
+    raise exception using
+      errcode = 'PT429',
+      message = 'too many deliveries are queued',
+      detail  = format('the limit is %s', private.setting('webhooks.queued_per_organization', p_webhook.org_id)),
+      hint    = 'Wait until some are delivered or given up.';
+  end if;
+  return v_room;
+end;
+$function$;
+
+revoke all on function "private"."require_webhook_room"(public.webhooks) from public;
+
+grant execute on function "private"."require_webhook_room"(public.webhooks) to "postgres";
+
 -- schemas/private/functions/resolve_organization.sql
 
 create or replace function private.resolve_organization (
@@ -9994,6 +12870,71 @@ $function$;
 revoke all on function "private"."resolve_organization"(uuid) from public;
 
 grant execute on function "private"."resolve_organization"(uuid) to "postgres";
+
+-- schemas/private/functions/resolve_target.sql
+
+create or replace function private.resolve_target (
+  p_dataset  text,
+  p_mode     text,
+  p_org_id   uuid,
+  p_corrects uuid,
+  OUT        org_id uuid,
+  OUT        dataset public.datasets,
+  OUT        mode public.import_mode,
+  OUT        parent public.import_batches
+)
+  returns record
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  org_id := p_org_id;
+  if p_corrects is not null then
+    parent := private.find_correctable(p_corrects);
+    org_id := coalesce(org_id, parent.org_id);
+    if (parent.org_id, parent.dataset, parent.mode::text) is distinct from
+      (org_id, coalesce(p_dataset, parent.dataset), coalesce(p_mode, parent.mode::text)) then
+      raise exception using
+        errcode = '22023',
+        message = 'correction is of another kind than what it corrects',
+        detail  = format('import %s: dataset %s, mode %s', parent.id, parent.dataset, parent.mode),
+        hint    = 'Leave dataset and mode out, or send the file as an import of its own.';
+    end if;
+  end if;
+
+  org_id := private.resolve_organization(org_id);
+
+  select d.* into dataset from public.datasets as d where d.key = coalesce(p_dataset, parent.dataset);
+  if not found then
+    raise exception using
+      errcode = '22023',
+      message = 'dataset is unknown',
+      detail  = format('no dataset %s', to_json(p_dataset)),
+      hint    = format('Datasets are: %s.', (select string_agg(d.key, ', ' order by d.position) from public.datasets as d));
+  end if;
+
+  if p_corrects is not null then
+    mode := parent.mode;
+  elsif p_mode is null then
+    mode := case when 'upsert' = any (dataset.allowed_modes) then 'upsert' else dataset.allowed_modes[1] end;
+  elsif p_mode = any (dataset.allowed_modes::text[]) then
+    mode := p_mode;
+  else
+    raise exception using
+      errcode = '22023',
+      message = 'mode is not allowed',
+      detail  = format('mode %s of dataset %s', to_json(p_mode), p_dataset),
+      hint    = format('Allowed are: %s.', array_to_string(dataset.allowed_modes, ', '));
+  end if;
+  perform private.require_org_role(
+    org_id, private.role_for(dataset.key, case mode when 'delete' then 'admin' else 'member' end::public.org_role));
+end;
+$function$;
+
+revoke all on function "private"."resolve_target"(text, text, uuid, uuid) from public;
+
+grant execute on function "private"."resolve_target"(text, text, uuid, uuid) to "postgres";
 
 -- schemas/private/functions/restore_cells.sql
 
@@ -10287,6 +13228,30 @@ revoke all on function "private"."role_for"(text, public.org_role) from public;
 
 grant execute on function "private"."role_for"(text, public.org_role) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/rotate_webhook_secret.sql
+
+create or replace function private.rotate_webhook_secret (
+  p_webhook_id uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_webhook public.webhooks := private.find_webhook(p_webhook_id);
+  v_secret  text := private.renew_webhook_secret(v_webhook);
+begin
+  perform private.log_activity(v_webhook.org_id, 'other', 'updated', 'completed', v_webhook.id::text,
+    jsonb_build_object('webhook_id', v_webhook.id, 'secret', 'rotated'));
+  return private.describe_webhook(private.find_webhook(p_webhook_id)) || jsonb_build_object('secret', v_secret);
+end;
+$function$;
+
+revoke all on function "private"."rotate_webhook_secret"(uuid) from public;
+
+grant execute on function "private"."rotate_webhook_secret"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/row_expression.sql
 
 create or replace function private.row_expression (
@@ -10449,6 +13414,51 @@ revoke all on function "private"."run_dry_run"(public.sync_job_queue) from publi
 
 grant execute on function "private"."run_dry_run"(public.sync_job_queue) to "postgres";
 
+-- schemas/private/functions/run_ingest.sql
+
+create or replace function private.run_ingest (
+  p_task public.sync_job_queue
+)
+  returns private.task_result
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.post_task(p_task, 'ingest');
+$function$;
+
+revoke all on function "private"."run_ingest"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_ingest"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/run_of.sql
+
+create or replace function private.run_of (
+  p_task public.sync_job_queue
+)
+  returns public.sync_runs
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_run public.sync_runs;
+begin
+  select r.* into v_run from public.sync_runs as r where r.job_id = p_task.job_id;
+  if not exists (select from private.org_ids('admin') as o (id) where o.id = v_run.org_id) then
+    raise exception using
+      errcode = 'SY007',
+      message = 'owner of the source is no admin of the organization',
+      detail  = format('source %s', v_run.source_id),
+      hint    = 'Name another owner (change_sync_source).';
+  end if;
+  return v_run;
+end;
+$function$;
+
+revoke all on function "private"."run_of"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_of"(public.sync_job_queue) to "postgres";
+
 -- schemas/private/functions/run_preview.sql
 
 create or replace function private.run_preview (
@@ -10501,6 +13511,113 @@ $function$;
 revoke all on function "private"."run_preview"(public.sync_job_queue) from public;
 
 grant execute on function "private"."run_preview"(public.sync_job_queue) to "postgres";
+
+-- schemas/private/functions/run_schedule.sql
+
+create or replace function private.run_schedule (
+  p_schedule_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.start_run(s, h.id, false)
+  from public.sync_schedule as h
+  join public.sync_sources as s on s.id = h.source_id
+  where h.id = p_schedule_id and h.is_enabled and s.is_active;
+$function$;
+
+revoke all on function "private"."run_schedule"(uuid) from public;
+
+grant execute on function "private"."run_schedule"(uuid) to "postgres";
+
+-- schemas/private/functions/run_source.sql
+
+create or replace function private.run_source (
+  p_source_id uuid,
+  p_is_forced boolean
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_source public.sync_sources := private.find_sync_source(p_source_id);
+  v_run    public.sync_runs;
+begin
+  if v_source.kind = 'manual' or not v_source.is_active then
+    raise exception using
+      errcode = 'PT409',
+      message = case v_source.kind when 'manual' then 'source is fed by hand' else 'source is not active' end,
+      detail  = format('source %s', v_source.id),
+      hint    = case v_source.kind when 'manual' then 'Upload its file (POST /imports).' else 'Set is_active (change_sync_source).' end;
+  end if;
+
+  v_run := private.start_run(v_source, null, coalesce(p_is_forced, false));
+  if v_run.id is null then
+    select r.* into v_run from public.sync_runs as r where r.source_id = v_source.id and r.finished_at is null order by r.created_at limit 1;
+    raise exception using
+      errcode = 'PT409',
+      message = 'a run of the source is under way',
+      detail  = format('run %s is %s', v_run.id, v_run.status),
+      hint    = case v_run.status when 'awaiting_approval' then 'Approve it, or cancel it.' else 'Wait for it, or cancel it.' end;
+  end if;
+  return private.describe_sync_run(v_run);
+end;
+$function$;
+
+revoke all on function "private"."run_source"(uuid, boolean) from public;
+
+grant execute on function "private"."run_source"(uuid, boolean) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/run_sync_task.sql
+
+create or replace function private.run_sync_task (
+  p_task public.sync_job_queue
+)
+  returns private.task_result
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_run    public.sync_runs;
+  v_source public.sync_sources;
+  v_batch  public.import_batches;
+  v_found  record;
+  v_result jsonb;
+begin
+  v_run := private.run_of(p_task);
+  v_source := private.source_of(v_run);
+  select b.* into v_batch from public.import_batches as b where b.id = v_run.import_id;
+
+  case p_task.task_type
+    when 'compare' then
+      select m.* into v_found from private.missing_records(v_source, v_batch) as m;
+      v_result := jsonb_build_object(
+        'known', v_found.known, 'missing', cardinality(v_found.missing), 'keyless', private.keyless_count(v_batch));
+    when 'record' then
+      v_result := private.record_delivery(v_run, v_source);
+    else
+      case v_source.kind
+        when 'foreign_table' then
+          v_result := private.fetch_table(v_run, v_source);
+        when 'storage' then
+          v_result := private.fetch_object(v_run, v_source);
+        else
+          perform private.auth_headers(v_source); -- a secret that is missing is said now
+          return private.post_task(p_task, 'fetch');
+      end case;
+  end case;
+
+  update public.scheduled_jobs as j set result = v_result where j.id = p_task.job_id;
+  return row(1, 0);
+end;
+$function$;
+
+revoke all on function "private"."run_sync_task"(public.sync_job_queue) from public;
+
+grant execute on function "private"."run_sync_task"(public.sync_job_queue) to "postgres";
 
 -- schemas/private/functions/run_task.sql
 
@@ -10775,6 +13892,47 @@ revoke all on function "private"."save_template"(uuid, text, text, boolean) from
 
 grant execute on function "private"."save_template"(uuid, text, text, boolean) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/schedule_sync.sql
+
+create or replace function private.schedule_sync (
+  p_schedule public.sync_schedule
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_hint text;
+begin
+  if p_schedule.cron_expression ~* 'second' or p_schedule.cron_expression ~ '^\s*@reboot' or length(p_schedule.cron_expression) > 200 then
+    raise exception using
+      errcode = '22023',
+      message = 'schedule is not allowed',
+      detail  = left(p_schedule.cron_expression, 200),
+      hint    = 'Five fields, at least a minute apart, in UTC: */15 * * * * is each quarter of an hour.';
+  end if;
+
+  begin
+    perform cron.schedule('sync.run_' || p_schedule.id, p_schedule.cron_expression,
+      format('select private.run_schedule(%L)', p_schedule.id));
+  exception when invalid_parameter_value then
+    get stacked diagnostics v_hint = pg_exception_hint;
+    raise exception using
+      errcode = '22023',
+      message = 'schedule is not understood',
+      detail  = sqlerrm,
+      hint    = coalesce(nullif(v_hint, ''), 'Five fields, in UTC: minute, hour, day, month, day of the week.');
+  end;
+  if not p_schedule.is_enabled then
+    perform cron.unschedule('sync.run_' || p_schedule.id);
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."schedule_sync"(public.sync_schedule) from public;
+
+grant execute on function "private"."schedule_sync"(public.sync_schedule) to "postgres";
+
 -- schemas/private/functions/sees_import.sql
 
 create or replace function private.sees_import (
@@ -10793,6 +13951,102 @@ $function$;
 revoke all on function "private"."sees_import"(public.import_batches) from public;
 
 grant execute on function "private"."sees_import"(public.import_batches) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/send_test_webhook.sql
+
+create or replace function private.send_test_webhook (
+  p_webhook_id uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_webhook  public.webhooks := private.find_webhook(p_webhook_id);
+  v_delivery public.webhook_deliveries;
+begin
+  perform private.require_webhook_room(v_webhook);
+  insert into public.webhook_deliveries (webhook_id, org_id, event, payload)
+  values (v_webhook.id, v_webhook.org_id, 'webhook.test', jsonb_build_object(
+    'type', 'webhook.test', 'timestamp', clock_timestamp(),
+    'data', jsonb_build_object('webhook_id', v_webhook.id, 'org_id', v_webhook.org_id)))
+  returning * into v_delivery;
+  return private.describe_delivery(v_delivery);
+end;
+$function$;
+
+revoke all on function "private"."send_test_webhook"(uuid) from public;
+
+grant execute on function "private"."send_test_webhook"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/send_webhooks.sql
+
+create or replace function private.send_webhooks()
+  returns integer
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  c_each     constant integer := 20; -- of one webhook on their way
+  c_batch    constant integer := 50; -- in one call
+  c_calls    constant integer := 4;
+  c_patience constant interval := '2 minutes';
+  v_lost  public.webhook_deliveries;
+  v_token uuid;
+  v_count integer;
+  v_sent  integer := 0;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('webhooks.send', 0)) then
+    raise notice 'webhooks are being sent already';
+    return 0;
+  end if;
+
+  for v_lost in
+    select d.* from public.webhook_deliveries as d
+    where d.status = 'sending' and d.next_attempt_at <= clock_timestamp()
+    for update skip locked
+  loop
+    perform private.fail_webhook_delivery(v_lost, null, jsonb_build_object(
+      'code', '08006', 'message', 'worker function did not answer', 'details', null, 'hint', null));
+  end loop;
+
+  for i in 1..c_calls loop
+    v_token := gen_random_uuid();
+    with due as (
+      select n.id, row_number() over (partition by w.org_id order by n.place, n.next_attempt_at) as turn, n.next_attempt_at
+      from public.webhooks as w
+      join public.organization as o on o.id = w.org_id and o.is_active
+      cross join lateral (
+        select d.id, d.next_attempt_at, row_number() over (order by d.next_attempt_at) as place
+        from public.webhook_deliveries as d
+        where d.webhook_id = w.id and d.status = 'pending' and d.next_attempt_at <= clock_timestamp()
+        order by d.next_attempt_at
+        limit greatest(0, c_each - (
+          select count(*) from public.webhook_deliveries as s where s.webhook_id = w.id and s.status = 'sending'
+        ))
+      ) as n
+      where w.is_active
+      order by turn, n.next_attempt_at
+      limit c_batch
+    )
+    update public.webhook_deliveries as d
+    set status = 'sending', token = v_token, attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + c_patience
+    from due
+    where d.id = due.id and d.status = 'pending';
+    get diagnostics v_count = row_count;
+
+    exit when v_count = 0;
+    perform private.post_to_worker('webhooks', jsonb_build_object('token', v_token));
+    v_sent := v_sent + v_count;
+  end loop;
+  return v_sent;
+end;
+$function$;
+
+revoke all on function "private"."send_webhooks"() from public;
+
+grant execute on function "private"."send_webhooks"() to "postgres";
 
 -- schemas/private/functions/session_activity.sql
 
@@ -11262,6 +14516,23 @@ revoke all on function "private"."sniff_sample"(jsonb) from public;
 
 grant execute on function "private"."sniff_sample"(jsonb) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/source_of.sql
+
+create or replace function private.source_of (
+  p_run public.sync_runs
+)
+  returns public.sync_sources
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select s.* from public.sync_sources as s where s.id = p_run.source_id;
+$function$;
+
+revoke all on function "private"."source_of"(public.sync_runs) from public;
+
+grant execute on function "private"."source_of"(public.sync_runs) to "postgres";
+
 -- schemas/private/functions/staged_rows.sql
 
 create or replace function private.staged_rows (
@@ -11335,6 +14606,76 @@ $function$;
 revoke all on function "private"."start_import_job"(text, uuid, jsonb, text) from public;
 
 grant execute on function "private"."start_import_job"(text, uuid, jsonb, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/start_run.sql
+
+create or replace function private.start_run (
+  p_source      public.sync_sources,
+  p_schedule_id uuid,
+  p_is_forced   boolean
+)
+  returns public.sync_runs
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_run public.sync_runs;
+begin
+  perform private.lock_organization(p_source.org_id);
+
+  update public.sync_runs as r
+  set skipped_count = r.skipped_count + 1
+  where r.source_id = p_source.id and r.finished_at is null and r.status <> 'waiting'
+    and (p_source.overlap = 'skip' or exists (
+      select from public.sync_runs as w where w.source_id = p_source.id and w.status = 'waiting'
+    ));
+  if found then
+    return null;
+  end if;
+
+  insert into public.sync_runs (org_id, source_id, schedule_id, status, is_forced, started_by, started_at)
+  select p_source.org_id, p_source.id, p_schedule_id, case when e.is_under_way then 'waiting' else 'fetching' end::public.sync_run_status,
+    p_is_forced, auth.uid(), case when not e.is_under_way then now() end
+  from (
+    select exists (
+      select from public.sync_runs as r where r.source_id = p_source.id and r.finished_at is null
+    ) as is_under_way
+  ) as e
+  returning * into v_run;
+  if v_run.status = 'fetching' then
+    perform private.proceed_sync(v_run, 'fetch');
+    select r.* into v_run from public.sync_runs as r where r.id = v_run.id;
+  end if;
+  return v_run;
+end;
+$function$;
+
+revoke all on function "private"."start_run"(public.sync_sources, uuid, boolean) from public;
+
+grant execute on function "private"."start_run"(public.sync_sources, uuid, boolean) to "postgres";
+
+-- schemas/private/functions/start_sync_job.sql
+
+create or replace function private.start_sync_job (
+  p_run  public.sync_runs,
+  p_step text
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+declare
+  v_id uuid := gen_random_uuid();
+begin
+  update public.sync_runs as r set job_id = v_id where r.id = p_run.id;
+  insert into public.scheduled_jobs (id, job_type, params)
+  values (v_id, 'sync', jsonb_build_object('run_id', p_run.id, 'source_id', p_run.source_id, 'step', p_step));
+end;
+$function$;
+
+revoke all on function "private"."start_sync_job"(public.sync_runs, text) from public;
+
+grant execute on function "private"."start_sync_job"(public.sync_runs, text) to "postgres";
 
 -- schemas/private/functions/stop_next_unfit_job.sql
 
@@ -11526,6 +14867,92 @@ revoke all on function "private"."suggest_transforms"(public.dataset_fields, tex
 
 grant execute on function "private"."suggest_transforms"(public.dataset_fields, text[]) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/sync_error.sql
+
+create or replace function private.sync_error (
+  p_error jsonb
+)
+  returns jsonb
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select p_error || jsonb_build_object('code', case
+    when p_error ->> 'code' = 'SY001' then 'source_not_data'
+    when p_error ->> 'code' = 'SY002' then 'source_refused'
+    when p_error ->> 'code' = 'SY003' then 'source_too_large'
+    when p_error ->> 'code' = 'SY004' then 'secret_missing'
+    when p_error ->> 'code' = 'SY005' then 'address_refused'
+    when p_error ->> 'code' = 'SY006' then 'table_not_allowed'
+    when p_error ->> 'code' = 'SY007' then 'owner_not_admin'
+    when p_error ->> 'code' = '08001' then 'source_unreachable'
+    when p_error ->> 'message' in ('mapping names an unknown column', 'file lacks columns of the template') then 'columns_changed'
+    when p_error ->> 'message' in ('file is empty', 'file has no data rows') then 'source_empty'
+    else p_error ->> 'code'
+  end);
+$function$;
+
+revoke all on function "private"."sync_error"(jsonb) from public;
+
+grant execute on function "private"."sync_error"(jsonb) to "postgres";
+
+-- schemas/private/functions/sync_key.sql
+
+create or replace function private.sync_key (
+  p_run  public.sync_runs,
+  p_step text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select format('sync:%s:%s', p_run.id, p_step);
+$function$;
+
+revoke all on function "private"."sync_key"(public.sync_runs, text) from public;
+
+grant execute on function "private"."sync_key"(public.sync_runs, text) to "postgres";
+
+-- schemas/private/functions/sync_preview.sql
+
+create or replace function private.sync_preview (
+  p_run public.sync_runs
+)
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select c.preview_data || jsonb_build_object('created_at', c.created_at, 'expires_at', c.expires_at)
+  from public.sync_preview_cache as c
+  where c.org_id = p_run.org_id and c.sync_type = 'pull' and c.cache_key like p_run.id || ':%' and c.expires_at > now()
+    and p_run.org_id in (select private.org_ids('admin'));
+$function$;
+
+revoke all on function "private"."sync_preview"(public.sync_runs) from public;
+
+grant execute on function "private"."sync_preview"(public.sync_runs) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/sync_secret_name.sql
+
+create or replace function private.sync_secret_name (
+  p_org_id uuid,
+  p_name   text
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select format('sluice/org/%s/%s', p_org_id, p_name);
+$function$;
+
+revoke all on function "private"."sync_secret_name"(uuid, text) from public;
+
+grant execute on function "private"."sync_secret_name"(uuid, text) to "postgres";
+
 -- schemas/private/functions/take_over_tasks.sql
 
 create or replace function private.take_over_tasks (
@@ -11545,6 +14972,56 @@ $function$;
 revoke all on function "private"."take_over_tasks"(public.scheduled_jobs, uuid) from public;
 
 grant execute on function "private"."take_over_tasks"(public.scheduled_jobs, uuid) to "postgres";
+
+-- schemas/private/functions/take_webhook_deliveries.sql
+
+create or replace function private.take_webhook_deliveries (
+  p_token uuid
+)
+  returns jsonb
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_time       text := extract(epoch from clock_timestamp())::bigint::text;
+  v_keyless    public.webhook_deliveries;
+  v_deliveries jsonb;
+begin
+  for v_keyless in
+    select d.*
+    from public.webhook_deliveries as d
+    join public.webhooks as w on w.id = d.webhook_id
+    where d.token = p_token and private.webhook_keys(w) is null
+    for update of d
+  loop
+    perform private.fail_webhook_delivery(v_keyless, null, jsonb_build_object(
+      'code', '55000', 'message', 'secret of the webhook is missing', 'details', null,
+      'hint', 'Give it a new one with rotate_webhook_secret, then redrive what failed.'), true);
+  end loop;
+
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'id', d.id, 'url', w.url, 'body', b.text,
+    'headers', jsonb_build_object(
+      'content-type', 'application/json', 'webhook-id', d.id, 'webhook-timestamp', v_time,
+      'webhook-signature', (
+        select string_agg('v1,' || encode(extensions.hmac(
+          convert_to(format('%s.%s.%s', d.id, v_time, b.text), 'utf8'), k.key, 'sha256'), 'base64'), ' ' order by k.place)
+        from unnest(private.webhook_keys(w)) with ordinality as k (key, place)
+      )),
+    'allow_private', private.setting('outbound.allow_private', d.org_id)::boolean
+  )), '[]') into v_deliveries
+  from public.webhook_deliveries as d
+  join public.webhooks as w on w.id = d.webhook_id
+  cross join lateral (select d.payload::text) as b (text)
+  where d.token = p_token;
+  return v_deliveries;
+end;
+$function$;
+
+revoke all on function "private"."take_webhook_deliveries"(uuid) from public;
+
+grant execute on function "private"."take_webhook_deliveries"(uuid) to "postgres", "service_role";
 
 -- schemas/private/functions/task_lock_key.sql
 
@@ -11816,6 +15293,89 @@ revoke all on function "private"."tg_import_batches__follow_session"() from publ
 
 grant execute on function "private"."tg_import_batches__follow_session"() to "postgres";
 
+-- schemas/private/functions/tg_import_batches__follow_sync.sql
+
+create or replace function private.tg_import_batches__follow_sync()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_run    public.sync_runs;
+  v_mirror boolean;
+begin
+  select r.* into v_run
+  from public.sync_runs as r
+  where new.id in (r.import_id, r.delete_import_id) and r.finished_at is null
+  for update;
+  if not found then
+    return null;
+  end if;
+  v_mirror := (private.source_of(v_run)).mode = 'mirror';
+
+  if new.status in ('failed', 'cancelled') then
+    perform private.finish_run(v_run.id, new.status::text::public.sync_run_status, new.error);
+  elsif new.id = v_run.delete_import_id then
+    if new.status = 'completed' then
+      perform private.finish_run(v_run.id, 'completed');
+    end if;
+  elsif new.status in ('staged', 'validating') then -- somebody changed its mapping meanwhile
+    update public.sync_runs as r set status = 'validating', reason = null where r.id = v_run.id;
+  elsif new.status = 'validated' then
+    if v_mirror then
+      perform private.proceed_sync(v_run, 'compare');
+    else
+      perform private.decide_sync(v_run, 0);
+    end if;
+  elsif new.status = 'committing' and v_run.status = 'awaiting_approval' then -- by commit_import, which is an approval as well
+    perform private.require_org_role(v_run.org_id, 'admin');
+    update public.sync_runs as r
+    set status = 'committing', approved_by = auth.uid(), approved_at = now()
+    where r.id = v_run.id;
+  elsif new.status = 'completed' then
+    if v_mirror then
+      perform private.proceed_sync(v_run, 'record');
+    else
+      perform private.finish_run(v_run.id, 'completed');
+    end if;
+  end if;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__follow_sync"() from public;
+
+grant execute on function "private"."tg_import_batches__follow_sync"() to "postgres";
+
+-- schemas/private/functions/tg_import_batches__guard_source.sql
+
+create or replace function private.tg_import_batches__guard_source()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  if not exists (
+    select from public.sync_runs as r
+    where r.org_id = new.org_id and r.finished_at is null
+      and new.idempotency_key in (private.sync_key(r, 'upsert'), private.sync_key(r, 'delete'))
+  ) then
+    raise exception using
+      errcode = '22023',
+      message = 'source is reserved',
+      detail  = 'sync names what Sluice itself fetches',
+      hint    = 'Give another one.';
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__guard_source"() from public;
+
+grant execute on function "private"."tg_import_batches__guard_source"() to "postgres";
+
 -- schemas/private/functions/tg_import_batches__guard_status.sql
 
 create or replace function private.tg_import_batches__guard_status()
@@ -11825,7 +15385,7 @@ create or replace function private.tg_import_batches__guard_status()
   AS $function$
 begin
   if (old.status, new.status) not in (
-    ('receiving', 'staged'), ('receiving', 'failed'),
+    ('receiving', 'staged'), ('receiving', 'failed'), ('receiving', 'cancelled'),
     ('staged', 'validating'), ('staged', 'cancelled'),
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
     ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
@@ -11982,6 +15542,42 @@ revoke all on function "private"."tg_import_batches__settle_waiting"() from publ
 
 grant execute on function "private"."tg_import_batches__settle_waiting"() to "postgres";
 
+-- schemas/private/functions/tg_import_batches__tell_webhooks.sql
+
+create or replace function private.tg_import_batches__tell_webhooks()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_counts jsonb;
+begin
+  if not exists (select from public.webhooks as w where w.org_id = new.org_id and w.is_active) then
+    return null;
+  end if;
+
+  select jsonb_build_object(
+    'rows', new.row_count, 'failed', coalesce(new.invalid_count, 0) + coalesce(sum(o.refused_count), 0),
+    'skipped', coalesce(new.skipped_count, 0), 'inserted', coalesce(sum(o.inserted_count), 0),
+    'updated', coalesce(sum(o.updated_count), 0), 'unchanged', coalesce(sum(o.unchanged_count), 0),
+    'deleted', coalesce(sum(o.deleted_count), 0))
+  into v_counts
+  from private.import_outcomes as o
+  where o.staged_on = new.staged_on and o.batch_id = new.id;
+
+  perform private.queue_webhooks(new.org_id, 'import.' || new.status, jsonb_build_object(
+    'import_id', new.id, 'org_id', new.org_id, 'dataset', new.dataset, 'mode', new.mode, 'source', new.source,
+    'set_id', new.set_id, 'status', new.status, 'counts', v_counts,
+    'error', jsonb_build_object('code', new.error ->> 'code', 'message', new.error ->> 'message')));
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_import_batches__tell_webhooks"() from public;
+
+grant execute on function "private"."tg_import_batches__tell_webhooks"() to "postgres";
+
 -- schemas/private/functions/tg_organization__delete_commerce.sql
 
 create or replace function private.tg_organization__delete_commerce()
@@ -12003,6 +15599,57 @@ $function$;
 revoke all on function "private"."tg_organization__delete_commerce"() from public;
 
 grant execute on function "private"."tg_organization__delete_commerce"() to "postgres";
+
+-- schemas/private/functions/tg_organization__drop_secrets.sql
+
+create or replace function private.tg_organization__drop_secrets()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  delete from vault.secrets as s where starts_with(s.name, private.sync_secret_name(old.id, ''));
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_organization__drop_secrets"() from public;
+
+grant execute on function "private"."tg_organization__drop_secrets"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__follow_ingest.sql
+
+create or replace function private.tg_scheduled_jobs__follow_ingest()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_run public.sync_runs;
+begin
+  if not exists (select from public.sync_runs as r where r.import_id = new.batch_id) then
+    return null;
+  end if;
+  perform private.lock_organization(new.org_id);
+  update public.sync_runs as r
+  set status  = 'validating',
+      fetched = r.fetched || jsonb_build_object(
+        'columns', b.columns, 'row_count', b.row_count, 'content_hash', b.content_hash, 'bytes', b.byte_size)
+  from public.import_batches as b
+  where b.id = new.batch_id and r.import_id = b.id and r.finished_at is null
+  returning r.* into v_run;
+  if found then
+    perform private.proceed_sync(v_run, 'validate');
+  end if;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__follow_ingest"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__follow_ingest"() to "postgres";
 
 -- schemas/private/functions/tg_scheduled_jobs__guard_identity.sql
 
@@ -12129,21 +15776,9 @@ create or replace function private.tg_scheduled_jobs__resolve_import()
   set jit to 'off'
   AS $function$
 declare
-  v_batch  public.import_batches;
+  v_batch  public.import_batches := private.hold_import(new.params);
   v_failed public.scheduled_jobs; -- which this one goes on with
 begin
-  if not pg_input_is_valid(new.params ->> 'import_id', 'uuid') is true then
-    raise exception using
-      errcode = '22023',
-      message = 'params must name an import',
-      hint    = 'Give { "import_id": "<uuid>" }.';
-  end if;
-
-  v_batch := private.find_import((new.params ->> 'import_id')::uuid);
-  perform private.lock_organization(v_batch.org_id);
-  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
-  perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
-
   if new.params -> 'retry' = 'true' then
     v_failed := private.failed_job(v_batch, new.job_type);
   end if;
@@ -12232,6 +15867,72 @@ revoke all on function "private"."tg_scheduled_jobs__resolve_import"() from publ
 
 grant execute on function "private"."tg_scheduled_jobs__resolve_import"() to "postgres";
 
+-- schemas/private/functions/tg_scheduled_jobs__resolve_ingest.sql
+
+create or replace function private.tg_scheduled_jobs__resolve_ingest()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches := private.hold_import(new.params);
+begin
+  new.total_count := private.require_ingestible(v_batch);
+  new.org_id      := v_batch.org_id;
+  new.batch_id    := v_batch.id;
+  new.entity_type := (select d.entity_type from public.datasets as d where d.key = v_batch.dataset);
+  new.phase       := 'ingest';
+  new.params      := jsonb_build_object(
+    'import_id', v_batch.id,
+    'format', coalesce(new.params -> 'format', '{}'),
+    'commit', coalesce(new.params -> 'commit' = 'true', false),
+    'force', coalesce(new.params -> 'force' = 'true', false)
+  );
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__resolve_ingest"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__resolve_ingest"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__resolve_sync.sql
+
+create or replace function private.tg_scheduled_jobs__resolve_sync()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_run public.sync_runs;
+begin
+  select r.* into v_run from public.sync_runs as r where r.job_id = new.id;
+  if not found then
+    raise exception using
+      errcode = 'PT409',
+      message = 'a sync is not started as a job',
+      hint    = 'Run its source (run_sync).';
+  end if;
+
+  new.org_id      := v_run.org_id;
+  new.phase       := new.params ->> 'step';
+  new.total_count := 1;
+  new.entity_type := (
+    select d.entity_type
+    from public.sync_sources as s
+    join public.datasets as d on d.key = s.dataset
+    where s.id = v_run.source_id
+  );
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__resolve_sync"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__resolve_sync"() to "postgres";
+
 -- schemas/private/functions/tg_scheduled_jobs__settle_resumed.sql
 
 create or replace function private.tg_scheduled_jobs__settle_resumed()
@@ -12316,6 +16017,43 @@ revoke all on function "private"."tg_scheduled_jobs__start_import_job"() from pu
 
 grant execute on function "private"."tg_scheduled_jobs__start_import_job"() to "postgres";
 
+-- schemas/private/functions/tg_scheduled_jobs__start_ingest.sql
+
+create or replace function private.tg_scheduled_jobs__start_ingest()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  insert into private.import_ingests (batch_id, byte_size) values (new.batch_id, new.total_count);
+  perform private.enqueue_tasks(new, 'ingest', 0, 0, 1);
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__start_ingest"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__start_ingest"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__start_sync.sql
+
+create or replace function private.tg_scheduled_jobs__start_sync()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.enqueue_tasks(new, new.phase, 0, 0, 1);
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__start_sync"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__start_sync"() to "postgres";
+
 -- schemas/private/functions/tg_scheduled_jobs__take_actor.sql
 
 create or replace function private.tg_scheduled_jobs__take_actor()
@@ -12341,6 +16079,27 @@ $function$;
 revoke all on function "private"."tg_scheduled_jobs__take_actor"() from public;
 
 grant execute on function "private"."tg_scheduled_jobs__take_actor"() to "postgres";
+
+-- schemas/private/functions/tg_scheduled_jobs__tell_webhooks.sql
+
+create or replace function private.tg_scheduled_jobs__tell_webhooks()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.queue_webhooks(new.org_id, 'job.failed', jsonb_build_object(
+    'job_id', new.id, 'org_id', new.org_id, 'job_type', new.job_type, 'import_id', new.batch_id, 'status', new.status,
+    'counts', jsonb_build_object('total', new.total_count, 'done', new.done_count, 'failed', new.failed_count),
+    'error', jsonb_build_object('code', new.error ->> 'code', 'message', new.error ->> 'message')));
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_scheduled_jobs__tell_webhooks"() from public;
+
+grant execute on function "private"."tg_scheduled_jobs__tell_webhooks"() to "postgres";
 
 -- schemas/private/functions/tg_settings__guard_value.sql
 
@@ -12376,6 +16135,93 @@ $function$;
 revoke all on function "private"."tg_settings__guard_value"() from public;
 
 grant execute on function "private"."tg_settings__guard_value"() to "postgres";
+
+-- schemas/private/functions/tg_sync_runs__guard_status.sql
+
+create or replace function private.tg_sync_runs__guard_status()
+  returns trigger
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if old.finished_at is not null then
+    raise exception using
+      errcode = 'PT409',
+      message = 'sync run is at its end',
+      detail  = format('run %s is %s', old.id, old.status),
+      hint    = 'Run the source again.';
+  end if;
+  if new.status <> 'waiting' then
+    new.started_at := coalesce(new.started_at, now());
+  end if;
+  if new.status in ('completed', 'unchanged', 'failed', 'cancelled') then
+    new.finished_at := clock_timestamp();
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_sync_runs__guard_status"() from public;
+
+grant execute on function "private"."tg_sync_runs__guard_status"() to "postgres";
+
+-- schemas/private/functions/tg_sync_schedule__unschedule.sql
+
+create or replace function private.tg_sync_schedule__unschedule()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform cron.unschedule(j.jobid) from cron.job as j where j.jobname = 'sync.run_' || old.id;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_sync_schedule__unschedule"() from public;
+
+grant execute on function "private"."tg_sync_schedule__unschedule"() to "postgres";
+
+-- schemas/private/functions/tg_user_invitations__tell_webhooks.sql
+
+create or replace function private.tg_user_invitations__tell_webhooks()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.queue_webhooks(new.org_id, 'invitation.' || new.status, jsonb_build_object(
+    'user_id', new.user_id, 'org_id', new.org_id, 'status', new.status, 'attempts', new.attempts,
+    'error', jsonb_build_object('code', new.error ->> 'code'))); -- its message may repeat the address
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_user_invitations__tell_webhooks"() from public;
+
+grant execute on function "private"."tg_user_invitations__tell_webhooks"() to "postgres";
+
+-- schemas/private/functions/tg_webhooks__delete_secrets.sql
+
+create or replace function private.tg_webhooks__delete_secrets()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  v_name text := private.webhook_secret_name(old);
+begin
+  delete from vault.secrets as s where s.name in (v_name, v_name || '/previous');
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_webhooks__delete_secrets"() from public;
+
+grant execute on function "private"."tg_webhooks__delete_secrets"() to "postgres";
 
 -- schemas/private/functions/touch_session.sql
 
@@ -13177,6 +17023,66 @@ revoke all on function "private"."waiting_status"(public.scheduled_jobs) from pu
 
 grant execute on function "private"."waiting_status"(public.scheduled_jobs) to "postgres";
 
+-- schemas/private/functions/webhook_keys.sql
+
+create or replace function private.webhook_keys (
+  p_webhook public.webhooks
+)
+  returns bytea[]
+  language sql
+  stable
+  security definer
+  set search_path to ''
+  AS $function$
+  select array_agg(decode(substr(s.decrypted_secret, 7), 'base64') order by length(s.name)) -- after whsec_
+  from vault.decrypted_secrets as s
+  where s.name = private.webhook_secret_name(p_webhook)
+    or (s.name = private.webhook_secret_name(p_webhook) || '/previous' and p_webhook.previous_secret_until > clock_timestamp());
+$function$;
+
+revoke all on function "private"."webhook_keys"(public.webhooks) from public;
+
+grant execute on function "private"."webhook_keys"(public.webhooks) to "postgres";
+
+-- schemas/private/functions/webhook_room.sql
+
+create or replace function private.webhook_room (
+  p_org_id uuid
+)
+  returns integer
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select l.most - (
+    select count(*) from (
+      select from public.webhook_deliveries as d where d.org_id = p_org_id and d.status in ('pending', 'sending') limit l.most
+    ) as waiting
+  )::integer
+  from (select private.setting('webhooks.queued_per_organization', p_org_id)::integer) as l (most);
+$function$;
+
+revoke all on function "private"."webhook_room"(uuid) from public;
+
+grant execute on function "private"."webhook_room"(uuid) to "postgres";
+
+-- schemas/private/functions/webhook_secret_name.sql
+
+create or replace function private.webhook_secret_name (
+  p_webhook public.webhooks
+)
+  returns text
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select format('sluice/org/%s/webhook/%s', p_webhook.org_id, p_webhook.id);
+$function$;
+
+revoke all on function "private"."webhook_secret_name"(public.webhooks) from public;
+
+grant execute on function "private"."webhook_secret_name"(public.webhooks) to "postgres";
+
 -- schemas/private/functions/with_references.sql
 
 create or replace function private.with_references (
@@ -13371,6 +17277,50 @@ revoke all on function "private"."write_setting"(text, jsonb, uuid) from public;
 
 grant execute on function "private"."write_setting"(text, jsonb, uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/private/functions/write_sync_secret.sql
+
+create or replace function private.write_sync_secret (
+  p_org_id uuid,
+  p_name   text,
+  p_value  text
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+declare
+  c_longest constant integer := 8192;
+  v_org_id uuid := private.resolve_organization(p_org_id);
+  v_name   text := private.sync_secret_name(v_org_id, p_name);
+begin
+  perform private.require_org_role(v_org_id, 'admin');
+  if (p_name ~ '^[a-z0-9_-]{1,63}$') is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'name of the secret is out of form',
+      hint    = 'Up to 63 lower case letters, digits, hyphens and underscores.';
+  elsif (length(p_value) between 1 and c_longest and p_value !~ '[\x01-\x1f\x7f]') is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'value of the secret is out of form',
+      hint    = format('1 to %s characters on one line: it goes into a header.', c_longest);
+  end if;
+
+  perform private.lock_organization(v_org_id); -- two that set it at once
+  if exists (select from vault.secrets as s where s.name = v_name) then
+    perform vault.update_secret(s.id, p_value) from vault.secrets as s where s.name = v_name;
+  else
+    perform vault.create_secret(p_value, v_name);
+  end if;
+  perform private.log_activity(v_org_id, 'other', 'updated', 'completed', null, jsonb_build_object('secret', p_name));
+end;
+$function$;
+
+revoke all on function "private"."write_sync_secret"(uuid, text, text) from public;
+
+grant execute on function "private"."write_sync_secret"(uuid, text, text) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/written_records.sql
 
 create or replace function private.written_records (
@@ -13421,6 +17371,19 @@ grant create, usage on schema "private" to "postgres";
 
 grant usage on schema "private" to "service_role", "sluice_ingest";
 
+-- schemas/private/tables/foreign_tables.sql
+
+create table "private"."foreign_tables" (
+  "org_id"   uuid not null,
+  "relation" text not null,
+  constraint "foreign_tables_pkey" primary key (org_id, relation),
+  constraint "foreign_tables_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade
+);
+
+comment on table "private"."foreign_tables" is 'What an organization may sync from. It reads all of it: allow one that holds its rows alone.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."foreign_tables" to "postgres";
+
 -- schemas/private/tables/import_group_rows.sql
 
 create table "private"."import_group_rows" (
@@ -13444,6 +17407,27 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 create table "private"."import_group_rows_default" partition of "private"."import_group_rows" default;
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_group_rows_default" to "postgres";
+
+-- schemas/private/tables/import_ingests.sql
+
+create table "private"."import_ingests" (
+  "batch_id"  uuid    not null,
+  "byte_size" bigint  not null,
+  "position"  bigint  not null default 0,
+  "row_count" integer not null default 0,
+  "state"     text,
+  constraint "import_ingests_pkey" primary key (batch_id),
+  constraint "import_ingests_position_check" check ((("position" >= 0) AND ("position" <= byte_size))),
+  constraint "import_ingests_batch_id_fkey" foreign key (batch_id) references public.import_batches(id) on delete cascade
+);
+
+comment on column "private"."import_ingests"."position" is 'Bytes that have been read.';
+
+comment on column "private"."import_ingests"."state" is 'JSON by which the worker function goes on. Text, since jsonb cannot hold every JSON.';
+
+comment on table "private"."import_ingests" is 'How far a stored file has been taken in. Gone once its rows are staged, or once none of them is left.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."import_ingests" to "postgres";
 
 -- schemas/private/tables/import_issues.sql
 
@@ -13721,6 +17705,33 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 create table "private"."sync_activity_log_default" partition of "public"."sync_activity_log" default;
 
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."sync_activity_log_default" to "postgres";
+
+-- schemas/private/tables/sync_records.sql
+
+create table "private"."sync_records" (
+  "source_id" uuid not null,
+  "record_id" uuid not null,
+  constraint "sync_records_pkey" primary key (source_id, record_id),
+  constraint "sync_records_source_id_fkey" foreign key (source_id) references public.sync_sources(id) on delete cascade
+);
+
+create index sync_records_record_id_idx on private.sync_records using btree (record_id);
+
+comment on table "private"."sync_records" is 'What each mirror has delivered: what it may delete when the source no longer has it.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."sync_records" to "postgres";
+
+-- schemas/private/tables/webhook_events.sql
+
+create table "private"."webhook_events" (
+  "event"       text not null,
+  "description" text not null,
+  constraint "webhook_events_pkey" primary key (event)
+);
+
+comment on table "private"."webhook_events" is 'What a webhook can be told of.';
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."webhook_events" to "postgres";
 
 -- schemas/private/types/applied_piece.sql
 
@@ -14039,11 +18050,7 @@ create view "private"."users" with (security_barrier=true) AS  SELECT p.id,
 
 comment on view "private"."users" is 'The people whom the caller may manage: those of their organization; for system admins and the service, all.';
 
-grant select on table "private"."users" to "authenticated";
-
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."users" to "postgres";
-
-grant select on table "private"."users" to "service_role";
 
 -- schemas/public/default_privileges.sql
 
@@ -14117,6 +18124,24 @@ comment on function "public"."abandon_import_sessions"(uuid[]) is 'Gives up many
 revoke all on function "public"."abandon_import_sessions"(uuid[]) from public;
 
 grant execute on function "public"."abandon_import_sessions"(uuid[]) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/approve_sync.sql
+
+create or replace function public.approve_sync (
+  run_id uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.approve_run(approve_sync.run_id);
+$function$;
+
+comment on function "public"."approve_sync"(uuid) is 'Lets a run go on that awaits approval: it is applied, with its owner''s rights, and what the source no longer has is deleted, up to the number that was shown. For admins. Returns the run. Errors: PT404, PT409 (awaits none).';
+
+revoke all on function "public"."approve_sync"(uuid) from public;
+
+grant execute on function "public"."approve_sync"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/auto_cleanup_preview_cache.sql
 
@@ -14203,6 +18228,24 @@ revoke all on function "public"."cancel_job"(uuid) from public;
 
 grant execute on function "public"."cancel_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/cancel_sync.sql
+
+create or replace function public.cancel_sync (
+  run_id uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.cancel_run(cancel_sync.run_id);
+$function$;
+
+comment on function "public"."cancel_sync"(uuid) is 'Stops a run, or refuses one that awaits approval; what is in flight ends, and what was applied stays. For admins. Returns the run. Errors: PT404, PT409 (at its end).';
+
+revoke all on function "public"."cancel_sync"(uuid) from public;
+
+grant execute on function "public"."cancel_sync"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/change_job.sql
 
 create or replace function public.change_job (
@@ -14239,6 +18282,70 @@ comment on function "public"."change_job"(uuid, integer, timestamp with time zon
 revoke all on function "public"."change_job"(uuid, integer, timestamp with time zone) from public;
 
 grant execute on function "public"."change_job"(uuid, integer, timestamp with time zone) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/change_sync_schedule.sql
+
+create or replace function public.change_sync_schedule (
+  schedule_id     uuid,
+  cron_expression text    default null::text,
+  is_enabled      boolean default null::boolean,
+  notes           text    default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.change_sync_schedule(
+    change_sync_schedule.schedule_id, change_sync_schedule.cron_expression, change_sync_schedule.is_enabled, change_sync_schedule.notes);
+$function$;
+
+comment on function "public"."change_sync_schedule"(uuid, text, boolean, text) is 'Changes what is given; is_enabled false stops it. Returns the schedule. Errors: 22023, 23505, PT404.';
+
+revoke all on function "public"."change_sync_schedule"(uuid, text, boolean, text) from public;
+
+grant execute on function "public"."change_sync_schedule"(uuid, text, boolean, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/change_sync_source.sql
+
+create or replace function public.change_sync_source (
+  source_id uuid,
+  changes   jsonb
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.change_sync_source(change_sync_source.source_id, change_sync_source.changes);
+$function$;
+
+comment on function "public"."change_sync_source"(uuid, jsonb) is 'Changes properties of a source (see create_sync_source), all but its dataset; is_active false stops it. One that says where data is or how it is read has the next run fetch all of it. Returns the source. Errors: as of create_sync_source, PT409 (dataset).';
+
+revoke all on function "public"."change_sync_source"(uuid, jsonb) from public;
+
+grant execute on function "public"."change_sync_source"(uuid, jsonb) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/change_webhook.sql
+
+create or replace function public.change_webhook (
+  webhook_id  uuid,
+  url         text    default null::text,
+  events      text[]  default null::text[],
+  is_active   boolean default null::boolean,
+  description text    default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.change_webhook(
+    change_webhook.webhook_id, change_webhook.url, change_webhook.events, change_webhook.is_active, change_webhook.description);
+$function$;
+
+comment on function "public"."change_webhook"(uuid, text, text[], boolean, text) is 'Changes what is given of a webhook (an empty description takes it away); returns it. While it is off nothing is queued for it, and what is queued waits. Admins. Errors: 22023, PT404.';
+
+revoke all on function "public"."change_webhook"(uuid, text, text[], boolean, text) from public;
+
+grant execute on function "public"."change_webhook"(uuid, text, text[], boolean, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/commit_import.sql
 
@@ -14315,7 +18422,8 @@ create or replace function public.create_import (
   template_id     uuid   default null::uuid,
   set_id          uuid   default null::uuid,
   depends_on      uuid[] default null::uuid[],
-  corrects        uuid   default null::uuid
+  corrects        uuid   default null::uuid,
+  storage_path    text   default null::text
 )
   returns jsonb
   language sql
@@ -14324,15 +18432,16 @@ create or replace function public.create_import (
   select private.create_import(
     create_import.dataset, create_import.mode, create_import.org_id, create_import.file_name, create_import.source,
     create_import.mapping, create_import.options, create_import.idempotency_key, create_import.template_id,
-    create_import.set_id, create_import.depends_on, create_import.corrects
+    create_import.set_id, create_import.depends_on, create_import.corrects,
+    private.find_stored_file(create_import.storage_path)
   );
 $function$;
 
-comment on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) is 'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. template_id: whose mapping and options it takes, but for those that are given here. set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
+comment on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text) is 'Makes an import that awaits its file; returns its document (see get_import), with "replayed": true where the idempotency key was used before. mode: insert, update, upsert (default), delete. org_id: the caller''s own unless given; the service key must name it. template_id: whose mapping and options it takes, but for those that are given here. set_id: a set of one''s own that it belongs to. depends_on: imports of the organization that must be completed before it is validated. corrects: the import whose failed rows it brings in again, with the dataset, mode, mapping and options of that one. storage_path: the file in the bucket imports, where it is there; ingest_import takes it in. Errors: 22023 (dataset, mode, mapping, options, circle of depends_on), 42501, PT404, PT409 (key in use; nothing to correct).';
 
-revoke all on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) from public;
+revoke all on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text) from public;
 
-grant execute on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid) to "authenticated", "postgres", "service_role";
+grant execute on function "public"."create_import"(text, text, uuid, text, text, jsonb, jsonb, text, uuid, uuid, uuid[], uuid, text) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/create_import_set.sql
 
@@ -14374,6 +18483,47 @@ revoke all on function "public"."create_organization"(text, text) from public;
 
 grant execute on function "public"."create_organization"(text, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/create_sync_schedule.sql
+
+create or replace function public.create_sync_schedule (
+  source_id       uuid,
+  cron_expression text,
+  is_enabled      boolean default true,
+  notes           text    default null::text
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.create_sync_schedule(
+    create_sync_schedule.source_id, create_sync_schedule.cron_expression, create_sync_schedule.is_enabled, create_sync_schedule.notes);
+$function$;
+
+comment on function "public"."create_sync_schedule"(uuid, text, boolean, text) is 'Has a source synced by schedule: minute, hour, day of the month, month, day of the week, in UTC. Returns the schedule. Errors: 22023 (with what pg_cron says), 23505 (there already), PT404, PT409 (manual source), PT429 (too many).';
+
+revoke all on function "public"."create_sync_schedule"(uuid, text, boolean, text) from public;
+
+grant execute on function "public"."create_sync_schedule"(uuid, text, boolean, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/create_sync_source.sql
+
+create or replace function public.create_sync_source (
+  source jsonb,
+  org_id uuid  default null::uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.create_sync_source(create_sync_source.source, create_sync_source.org_id);
+$function$;
+
+comment on function "public"."create_sync_source"(jsonb, uuid) is 'Registers where data comes from, for admins: { name, dataset, kind, location, notes, secret_name, options, mode, max_delete_percent, requires_approval, overlap, template_id, mapping, import_options, owner, is_active }, see docs/sync.md. owner: the caller, unless given. Returns the source with its schedules. Errors: 22023, 23505 (name taken), 23514 (name, percentage out of form), 42501, PT404, PT429 (too many).';
+
+revoke all on function "public"."create_sync_source"(jsonb, uuid) from public;
+
+grant execute on function "public"."create_sync_source"(jsonb, uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/create_users.sql
 
 create or replace function public.create_users (
@@ -14395,6 +18545,27 @@ revoke all on function "public"."create_users"(jsonb, uuid, text, text) from pub
 
 grant execute on function "public"."create_users"(jsonb, uuid, text, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/create_webhook.sql
+
+create or replace function public.create_webhook (
+  url         text,
+  events      text[],
+  description text   default null::text,
+  org_id      uuid   default null::uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.create_webhook(create_webhook.url, create_webhook.events, create_webhook.description, create_webhook.org_id);
+$function$;
+
+comment on function "public"."create_webhook"(text, text[], text, uuid) is 'Makes a webhook: url is told of the events chosen, signed by the scheme of Standard Webhooks. Returns { id, org_id, url, events, description, is_active, error, …, secret }; the secret is shown this once. Admins. Errors: 22023, 42501, PT404, PT429 (as many as there may be).';
+
+revoke all on function "public"."create_webhook"(text, text[], text, uuid) from public;
+
+grant execute on function "public"."create_webhook"(text, text[], text, uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/delete_import_template.sql
 
 create or replace function public.delete_import_template (
@@ -14412,6 +18583,61 @@ comment on function "public"."delete_import_template"(uuid) is 'Takes a template
 revoke all on function "public"."delete_import_template"(uuid) from public;
 
 grant execute on function "public"."delete_import_template"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/delete_sync_schedule.sql
+
+create or replace function public.delete_sync_schedule (
+  schedule_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.delete_sync_schedule(delete_sync_schedule.schedule_id);
+$function$;
+
+comment on function "public"."delete_sync_schedule"(uuid) is 'Deletes a schedule; runs that it began go on. Errors: PT404.';
+
+revoke all on function "public"."delete_sync_schedule"(uuid) from public;
+
+grant execute on function "public"."delete_sync_schedule"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/delete_sync_secret.sql
+
+create or replace function public.delete_sync_secret (
+  name   text,
+  org_id uuid default null::uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.remove_sync_secret(delete_sync_secret.org_id, delete_sync_secret.name);
+$function$;
+
+comment on function "public"."delete_sync_secret"(text, uuid) is 'Deletes a secret; runs of sources that name it fail. For admins. Errors: 42501, PT404.';
+
+revoke all on function "public"."delete_sync_secret"(text, uuid) from public;
+
+grant execute on function "public"."delete_sync_secret"(text, uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/delete_sync_source.sql
+
+create or replace function public.delete_sync_source (
+  source_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.delete_sync_source(delete_sync_source.source_id);
+$function$;
+
+comment on function "public"."delete_sync_source"(uuid) is 'Deletes a source with its schedules and runs; imports and records stay. For admins. Errors: PT404, PT409 (a run is under way).';
+
+revoke all on function "public"."delete_sync_source"(uuid) from public;
+
+grant execute on function "public"."delete_sync_source"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/delete_users.sql
 
@@ -14436,6 +18662,24 @@ comment on function "public"."delete_users"(uuid[], text[], uuid, boolean, uuid,
 revoke all on function "public"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) from public;
 
 grant execute on function "public"."delete_users"(uuid[], text[], uuid, boolean, uuid, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/delete_webhook.sql
+
+create or replace function public.delete_webhook (
+  webhook_id uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.delete_webhook(delete_webhook.webhook_id);
+$function$;
+
+comment on function "public"."delete_webhook"(uuid) is 'Deletes a webhook with its deliveries and its secret. Admins. Errors: PT404.';
+
+revoke all on function "public"."delete_webhook"(uuid) from public;
+
+grant execute on function "public"."delete_webhook"(uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/fail_worker_task.sql
 
@@ -14470,7 +18714,7 @@ begin
 
   perform private.fail_call(
     fail_worker_task.task_id, fail_worker_task.token, fail_worker_task.error,
-    least(fail_worker_task.retry_after_seconds, c_most_seconds)
+    least(coalesce(fail_worker_task.retry_after_seconds, 0), c_most_seconds)
   );
 end;
 $function$;
@@ -14651,6 +18895,45 @@ revoke all on function "public"."get_job"(uuid) from public;
 
 grant execute on function "public"."get_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/get_sync_run.sql
+
+create or replace function public.get_sync_run (
+  run_id uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.describe_sync_run(r) || jsonb_build_object('preview', private.sync_preview(r))
+  from private.find_sync_run(get_sync_run.run_id) as r;
+$function$;
+
+comment on function "public"."get_sync_run"(uuid) is 'A run, as run_sync returns it, with its preview for an hour: { kind, counts: { insert, update, unchanged, delete, fail, skip }, deletions, changes, created_at, expires_at }. Errors: PT404.';
+
+revoke all on function "public"."get_sync_run"(uuid) from public;
+
+grant execute on function "public"."get_sync_run"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/get_sync_source.sql
+
+create or replace function public.get_sync_source (
+  source_id uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.describe_sync_source(private.find_sync_source(get_sync_source.source_id));
+$function$;
+
+comment on function "public"."get_sync_source"(uuid) is 'A source with its schedules, for admins. Errors: PT404.';
+
+revoke all on function "public"."get_sync_source"(uuid) from public;
+
+grant execute on function "public"."get_sync_source"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/get_worker_task.sql
 
 create or replace function public.get_worker_task (
@@ -14669,6 +18952,45 @@ comment on function "public"."get_worker_task"(bigint, uuid) is 'What the worker
 revoke all on function "public"."get_worker_task"(bigint, uuid) from public;
 
 grant execute on function "public"."get_worker_task"(bigint, uuid) to "postgres", "service_role";
+
+-- schemas/public/functions/ingest_import.sql
+
+create or replace function public.ingest_import (
+  import_id uuid,
+  format    jsonb   default '{}'::jsonb,
+  commit    boolean default false,
+  force     boolean default false
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.start_import_job('ingest', ingest_import.import_id,
+    jsonb_build_object('format', ingest_import.format, 'commit', ingest_import.commit, 'force', ingest_import.force), null);
+$function$;
+
+comment on function "public"."ingest_import"(uuid, jsonb, boolean, boolean) is 'Takes in the stored file of an import that create_import has made with a storage_path, in the background: CSV or other delimited text, or JSON, not packed. format: { delimiter, quote, encoding, header, json }; what is left out is found out. With commit it is validated and applied without a further call. Returns the job, whose counts are bytes. The import is then staged; or failed or cancelled, without a row. Errors: 22023, 42501, PT404, PT409 (it awaits no file), PT413, PT429.';
+
+revoke all on function "public"."ingest_import"(uuid, jsonb, boolean, boolean) from public;
+
+grant execute on function "public"."ingest_import"(uuid, jsonb, boolean, boolean) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_expired_files.sql
+
+create or replace function public.list_expired_files()
+  returns text[]
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.list_expired_files();
+$function$;
+
+comment on function "public"."list_expired_files"() is 'Paths in the bucket imports that are to be deleted, at most 1000. Service key only.';
+
+revoke all on function "public"."list_expired_files"() from public;
+
+grant execute on function "public"."list_expired_files"() to "postgres", "service_role";
 
 -- schemas/public/functions/list_import_issues.sql
 
@@ -14943,6 +19265,123 @@ revoke all on function "public"."list_settings"(uuid) from public;
 
 grant execute on function "public"."list_settings"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/list_sync_runs.sql
+
+create or replace function public.list_sync_runs (
+  source_id uuid                     default null::uuid,
+  status    text                     default null::text,
+  before    timestamp with time zone default null::timestamp with time zone,
+  page_size integer                  default 50
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_runs jsonb;
+begin
+  if (list_sync_runs.page_size between 1 and 200) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
+  end if;
+  if not pg_input_is_valid(list_sync_runs.status, 'public.sync_run_status') then
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no status %s', to_json(list_sync_runs.status)),
+      hint    = format('One of: %s.', array_to_string(enum_range(null::public.sync_run_status), ', '));
+  end if;
+
+  select coalesce(jsonb_agg(private.describe_sync_run(r) order by r.created_at desc), '[]') into v_runs
+  from (
+    select r.*
+    from public.sync_runs as r
+    where r.org_id in (select private.org_ids('admin'))
+      and (list_sync_runs.source_id is null or r.source_id = list_sync_runs.source_id)
+      and (list_sync_runs.status is null or r.status = list_sync_runs.status::public.sync_run_status)
+      and (list_sync_runs.before is null or r.created_at < list_sync_runs.before)
+    order by r.created_at desc
+    limit list_sync_runs.page_size
+  ) as r;
+  return jsonb_build_object(
+    'runs', v_runs,
+    'next_before', case when jsonb_array_length(v_runs) = list_sync_runs.page_size then v_runs #> '{-1,created_at}' end
+  );
+end;
+$function$;
+
+comment on function "public"."list_sync_runs"(uuid, text, timestamp with time zone, integer) is 'Runs of the caller''s sources, newest first, of one source or status where given: { runs: [as run_sync], next_before: timestamp of the next page, or null }. For admins. Errors: 22023.';
+
+revoke all on function "public"."list_sync_runs"(uuid, text, timestamp with time zone, integer) from public;
+
+grant execute on function "public"."list_sync_runs"(uuid, text, timestamp with time zone, integer) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_sync_schedules.sql
+
+create or replace function public.list_sync_schedules (
+  source_id uuid default null::uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object('schedules', coalesce(jsonb_agg(private.describe_sync_schedule(h) order by h.created_at), '[]'))
+  from public.sync_schedule as h
+  where h.org_id in (select private.org_ids('admin'))
+    and (list_sync_schedules.source_id is null or h.source_id = list_sync_schedules.source_id);
+$function$;
+
+comment on function "public"."list_sync_schedules"(uuid) is 'Schedules of organizations where the caller is an admin, of one source where given: { schedules: [{ id, org_id, source_id, cron_expression, time_zone, is_enabled, notes, created_by, created_at, updated_at }] }.';
+
+revoke all on function "public"."list_sync_schedules"(uuid) from public;
+
+grant execute on function "public"."list_sync_schedules"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_sync_secrets.sql
+
+create or replace function public.list_sync_secrets (
+  org_id uuid default null::uuid
+)
+  returns table (
+    name       text,
+    updated_at timestamp with time zone
+  )
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select s.* from private.read_sync_secrets(list_sync_secrets.org_id) as s;
+$function$;
+
+comment on function "public"."list_sync_secrets"(uuid) is 'Names of the organization''s secrets, never their values. For admins. Errors: 42501, PT404.';
+
+revoke all on function "public"."list_sync_secrets"(uuid) from public;
+
+grant execute on function "public"."list_sync_secrets"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_sync_sources.sql
+
+create or replace function public.list_sync_sources (
+  org_id uuid default null::uuid
+)
+  returns jsonb
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select jsonb_build_object('sources', coalesce(jsonb_agg(private.describe_sync_source(s) order by s.org_id, s.name), '[]'))
+  from public.sync_sources as s
+  where s.org_id in (select private.org_ids('admin'))
+    and (list_sync_sources.org_id is null or s.org_id = list_sync_sources.org_id);
+$function$;
+
+comment on function "public"."list_sync_sources"(uuid) is 'Sources of organizations where the caller is an admin: { sources: [as get_sync_source] }.';
+
+revoke all on function "public"."list_sync_sources"(uuid) from public;
+
+grant execute on function "public"."list_sync_sources"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/list_user_results.sql
 
 create or replace function public.list_user_results (
@@ -15000,6 +19439,43 @@ comment on function "public"."list_users"(uuid, text, integer, text) is 'The peo
 revoke all on function "public"."list_users"(uuid, text, integer, text) from public;
 
 grant execute on function "public"."list_users"(uuid, text, integer, text) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/list_webhook_deliveries.sql
+
+create or replace function public.list_webhook_deliveries (
+  webhook_id uuid    default null::uuid,
+  status     text    default null::text,
+  event      text    default null::text,
+  after      uuid    default null::uuid,
+  page_size  integer default 100
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if (list_webhook_deliveries.page_size between 1 and 1000) is not true then
+    raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
+  end if;
+  if not pg_input_is_valid(list_webhook_deliveries.status, 'public.webhook_delivery_status') then
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no status %s', to_json(list_webhook_deliveries.status)),
+      hint    = format('One of: %s.', array_to_string(enum_range(null::public.webhook_delivery_status), ', '));
+  end if;
+  return private.read_webhook_deliveries(
+    list_webhook_deliveries.webhook_id, list_webhook_deliveries.status::public.webhook_delivery_status,
+    list_webhook_deliveries.event, list_webhook_deliveries.after, list_webhook_deliveries.page_size);
+end;
+$function$;
+
+comment on function "public"."list_webhook_deliveries"(uuid, text, text, uuid, integer) is 'Deliveries of the webhooks that the caller manages, newest first: { deliveries: [{ id, webhook_id, event, payload, status, attempts, next_attempt_at, response_status, error, created_at, delivered_at }], next_after: cursor of the next page, or null }. status failed: the dead letters. Admins. Errors: 22023, PT404.';
+
+revoke all on function "public"."list_webhook_deliveries"(uuid, text, text, uuid, integer) from public;
+
+grant execute on function "public"."list_webhook_deliveries"(uuid, text, text, uuid, integer) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/next_invitation.sql
 
@@ -15095,6 +19571,31 @@ revoke all on function "public"."pause_job"(uuid) from public;
 
 grant execute on function "public"."pause_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/prepare_import_upload.sql
+
+create or replace function public.prepare_import_upload (
+  dataset   text default null::text,
+  mode      text default null::text,
+  org_id    uuid default null::uuid,
+  file_name text default null::text,
+  corrects  uuid default null::uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.prepare_upload(
+    prepare_import_upload.dataset, prepare_import_upload.mode, prepare_import_upload.org_id, prepare_import_upload.corrects,
+    prepare_import_upload.file_name
+  );
+$function$;
+
+comment on function "public"."prepare_import_upload"(text, text, uuid, text, uuid) is 'Where to upload a file that the caller may make an import of: { storage_path (in the bucket imports), max_bytes }. Nothing is made yet: then create_import with the storage_path, and ingest_import. Errors: 22023, 42501, PT404, PT409 (nothing to correct).';
+
+revoke all on function "public"."prepare_import_upload"(text, text, uuid, text, uuid) from public;
+
+grant execute on function "public"."prepare_import_upload"(text, text, uuid, text, uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/preview_import.sql
 
 create or replace function public.preview_import (
@@ -15116,6 +19617,25 @@ revoke all on function "public"."preview_import"(uuid, boolean, text) from publi
 
 grant execute on function "public"."preview_import"(uuid, boolean, text) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/redrive_webhook_deliveries.sql
+
+create or replace function public.redrive_webhook_deliveries (
+  webhook_id   uuid,
+  delivery_ids uuid[] default null::uuid[]
+)
+  returns integer
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.redrive_webhook_deliveries(redrive_webhook_deliveries.webhook_id, redrive_webhook_deliveries.delivery_ids);
+$function$;
+
+comment on function "public"."redrive_webhook_deliveries"(uuid, uuid[]) is 'Queues dead letters of a webhook again, those named or all, the oldest first, as far as the queue has room; returns how many. Admins. Errors: PT404, PT409 (switched off), PT429.';
+
+revoke all on function "public"."redrive_webhook_deliveries"(uuid, uuid[]) from public;
+
+grant execute on function "public"."redrive_webhook_deliveries"(uuid, uuid[]) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/remove_job.sql
 
 create or replace function public.remove_job (
@@ -15133,6 +19653,40 @@ comment on function "public"."remove_job"(uuid) is 'Takes a job that has ended o
 revoke all on function "public"."remove_job"(uuid) from public;
 
 grant execute on function "public"."remove_job"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/report_webhook_delivery.sql
+
+create or replace function public.report_webhook_delivery (
+  delivery_id         uuid,
+  token               uuid,
+  response_status     integer default null::integer,
+  error               jsonb   default null::jsonb,
+  retry_after_seconds integer default null::integer
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  AS $function$
+begin
+  if (report_webhook_delivery.response_status is null) = (report_webhook_delivery.error is null)
+    or report_webhook_delivery.response_status not between 100 and 599
+    or report_webhook_delivery.retry_after_seconds < 0 then
+    raise exception using
+      errcode = '22023',
+      message = 'report is not understood',
+      hint    = 'Give response_status or error, and retry_after_seconds only where the answer named it.';
+  end if;
+  perform private.report_webhook_delivery(
+    report_webhook_delivery.delivery_id, report_webhook_delivery.token, report_webhook_delivery.response_status,
+    report_webhook_delivery.error, report_webhook_delivery.retry_after_seconds);
+end;
+$function$;
+
+comment on function "public"."report_webhook_delivery"(uuid, uuid, integer, jsonb, integer) is 'Reports what came of a delivery: the status of the answer, or { code, message, details } where there was none. Service key only. Errors: 22023, PT409 (the call is over: nothing has changed).';
+
+revoke all on function "public"."report_webhook_delivery"(uuid, uuid, integer, jsonb, integer) from public;
+
+grant execute on function "public"."report_webhook_delivery"(uuid, uuid, integer, jsonb, integer) to "postgres", "service_role";
 
 -- schemas/public/functions/resume_import.sql
 
@@ -15250,6 +19804,24 @@ revoke all on function "public"."retry_job"(uuid) from public;
 
 grant execute on function "public"."retry_job"(uuid) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/rotate_webhook_secret.sql
+
+create or replace function public.rotate_webhook_secret (
+  webhook_id uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.rotate_webhook_secret(rotate_webhook_secret.webhook_id);
+$function$;
+
+comment on function "public"."rotate_webhook_secret"(uuid) is 'Gives a webhook a new secret, shown this once: the webhook with its secret. For a day deliveries are signed with the one before, too. Admins. Errors: PT404.';
+
+revoke all on function "public"."rotate_webhook_secret"(uuid) from public;
+
+grant execute on function "public"."rotate_webhook_secret"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/run_import_set.sql
 
 create or replace function public.run_import_set (
@@ -15284,6 +19856,25 @@ comment on function "public"."run_import_set"(uuid, boolean, boolean) is 'Starts
 revoke all on function "public"."run_import_set"(uuid, boolean, boolean) from public;
 
 grant execute on function "public"."run_import_set"(uuid, boolean, boolean) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/run_sync.sql
+
+create or replace function public.run_sync (
+  source_id uuid,
+  force     boolean default false
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.run_source(run_sync.source_id, run_sync.force);
+$function$;
+
+comment on function "public"."run_sync"(uuid, boolean) is 'Syncs a source now, in the background, with its owner''s rights; force: also what has not changed. For admins. Returns the run: { id, org_id, source_id, source, dataset, schedule_id, status, is_forced, reason, job_id, import_id, delete_import_id, fetched, known_count, deletion_count, skipped_count, counts, error, started_by, approved_by, approved_at, created_at, started_at, finished_at }. Errors: PT404, PT409 (manual; not active; a run is under way, where the source is not to wait for it).';
+
+revoke all on function "public"."run_sync"(uuid, boolean) from public;
+
+grant execute on function "public"."run_sync"(uuid, boolean) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/save_import_session.sql
 
@@ -15344,6 +19935,24 @@ revoke all on function "public"."save_import_template"(uuid, text, text, boolean
 
 grant execute on function "public"."save_import_template"(uuid, text, text, boolean) to "authenticated", "postgres", "service_role";
 
+-- schemas/public/functions/send_test_webhook.sql
+
+create or replace function public.send_test_webhook (
+  webhook_id uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.send_test_webhook(send_test_webhook.webhook_id);
+$function$;
+
+comment on function "public"."send_test_webhook"(uuid) is 'Queues the event webhook.test for a webhook; returns the delivery. Admins. Errors: PT404, PT409 (switched off), PT429.';
+
+revoke all on function "public"."send_test_webhook"(uuid) from public;
+
+grant execute on function "public"."send_test_webhook"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/public/functions/set_import_mapping.sql
 
 create or replace function public.set_import_mapping (
@@ -15395,6 +20004,26 @@ comment on function "public"."set_setting"(text, jsonb, uuid) is 'Sets a limit o
 revoke all on function "public"."set_setting"(text, jsonb, uuid) from public;
 
 grant execute on function "public"."set_setting"(text, jsonb, uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/set_sync_secret.sql
+
+create or replace function public.set_sync_secret (
+  name   text,
+  value  text,
+  org_id uuid default null::uuid
+)
+  returns void
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.write_sync_secret(set_sync_secret.org_id, set_sync_secret.name, set_sync_secret.value);
+$function$;
+
+comment on function "public"."set_sync_secret"(text, text, uuid) is 'Keeps a secret of the organization in Vault, for its sources to name, or replaces it; it cannot be read again. For admins. Errors: 22023, 42501, PT404.';
+
+revoke all on function "public"."set_sync_secret"(text, text, uuid) from public;
+
+grant execute on function "public"."set_sync_secret"(text, text, uuid) to "authenticated", "postgres", "service_role";
 
 -- schemas/public/functions/share_import_session.sql
 
@@ -15450,6 +20079,24 @@ comment on function "public"."suggest_import_mapping"(uuid) is 'Which column pro
 revoke all on function "public"."suggest_import_mapping"(uuid) from public;
 
 grant execute on function "public"."suggest_import_mapping"(uuid) to "authenticated", "postgres", "service_role";
+
+-- schemas/public/functions/take_webhook_deliveries.sql
+
+create or replace function public.take_webhook_deliveries (
+  token uuid
+)
+  returns jsonb
+  language sql
+  set search_path to ''
+  AS $function$
+  select private.take_webhook_deliveries(take_webhook_deliveries.token);
+$function$;
+
+comment on function "public"."take_webhook_deliveries"(uuid) is 'What a call of the worker function has to send: [{ id, url, headers, body, allow_private }], signed; empty once the call is over. Service key only.';
+
+revoke all on function "public"."take_webhook_deliveries"(uuid) from public;
+
+grant execute on function "public"."take_webhook_deliveries"(uuid) to "postgres", "service_role";
 
 -- schemas/public/functions/transfer_import_session.sql
 
@@ -16445,6 +21092,7 @@ create table "public"."import_batches" (
   "org_id"            uuid                     not null,
   "dataset"           text                     not null,
   "source"            text                     not null,
+  "storage_path"      text,
   "file_name"         text,
   "content_hash"      text,
   "byte_size"         bigint,
@@ -16520,6 +21168,9 @@ create index import_batches_receiving_idx on public.import_batches using btree (
 
 create index import_batches_set_id_idx on public.import_batches using btree (set_id);
 
+create index import_batches_storage_path_idx on public.import_batches using btree (storage_path)
+  where (storage_path is not null);
+
 create index import_batches_template_id_idx on public.import_batches using btree (template_id);
 
 create trigger _100_forget_key
@@ -16527,6 +21178,12 @@ create trigger _100_forget_key
   for each row
   when ((new.initiated_by IS NULL))
   execute function private.tg__forget_key();
+
+create trigger _300_guard_source
+  before insert on public.import_batches
+  for each row
+  when ((new.source = 'sync'::text))
+  execute function private.tg_import_batches__guard_source();
 
 create trigger _300_guard_status
   before update of status on public.import_batches
@@ -16549,13 +21206,14 @@ create trigger _500_follow_session
 create trigger _500_open_session
   after insert on public.import_batches
   for each row
-  when ((new.initiated_by IS NOT NULL))
+  when (((new.initiated_by IS NOT NULL) AND (new.source <> 'sync'::text)))
   execute function private.tg_import_batches__open_session();
 
 create trigger _500_redact
   after update of status on public.import_batches
   for each row
-  when (((old.status IS DISTINCT FROM new.status) AND (new.status = ANY (ARRAY['cancelled'::public.import_status, 'undone'::public.import_status]))))
+  when (((old.status IS DISTINCT FROM new.status) AND (new.status = ANY (ARRAY['cancelled'::public.import_status, 'undone'::public.import_status])) AND (new.staged_at IS
+    NOT NULL)))
   execute function private.tg_import_batches__redact();
 
 create trigger _700_log_activity
@@ -16563,6 +21221,24 @@ create trigger _700_log_activity
   for each row
   when ((old.status IS DISTINCT FROM new.status))
   execute function private.tg_import_batches__log_activity();
+
+create trigger _700_tell_webhooks
+  after update of status on public.import_batches
+  for each row
+  when
+    ((((new.status = 'staged'::public.import_status) AND (old.status = 'receiving'::public.import_status)) OR ((new.status = 'validated'::public.import_status) AND (old.status =
+    'validating'::public.import_status)) OR
+    ((new.status = ANY (ARRAY['completed'::public.import_status, 'cancelled'::public.import_status])) AND ((old.status <> new.status) AND (old.status <>
+    'undoing'::public.import_status))) OR ((new.status = ANY (ARRAY['failed'::public.import_status, 'undone'::public.import_status])) AND (old.status <> new.status))))
+  execute function private.tg_import_batches__tell_webhooks();
+
+create trigger _800_follow_sync
+  after update of status on public.import_batches
+  for each row
+  when
+    (((old.status IS DISTINCT FROM new.status) AND ((old.status IS DISTINCT FROM 'receiving'::public.import_status) OR (new.status IS DISTINCT FROM
+    'staged'::public.import_status))))
+  execute function private.tg_import_batches__follow_sync();
 
 create trigger _800_settle_waiting_for_none
   after delete on public.import_batches
@@ -16612,6 +21288,8 @@ comment on column "public"."import_batches"."skipped_count" is 'Rows passed over
 comment on column "public"."import_batches"."source" is 'Where the file came from: api, portal-upload, cli, …';
 
 comment on column "public"."import_batches"."staged_on" is 'Names the weekly partition of its rows, issues and outcomes.';
+
+comment on column "public"."import_batches"."storage_path" is 'Its file in the bucket imports, where it came from there.';
 
 comment on column "public"."import_batches"."suggested_mapping" is 'Field name to { column, confidence 0 to 1, reason, transforms }.';
 
@@ -16724,7 +21402,7 @@ comment on column "public"."import_sessions"."header_hash" is 'MD5 of the column
 
 comment on column "public"."import_sessions"."state" is 'What the client keeps there, to go on where one left.';
 
-comment on table "public"."import_sessions" is 'One person''s private workspace around an import. Made with a person''s upload.';
+comment on table "public"."import_sessions" is 'One person''s private workspace around an import. Made with a person''s upload, not with what is synced.';
 
 revoke all on table "public"."import_sessions" from "authenticated";
 
@@ -17647,6 +22325,11 @@ create trigger _300_delete_commerce
   for each row
   execute function private.tg_organization__delete_commerce();
 
+create trigger _500_drop_secrets
+  after delete on public.organization
+  for each row
+  execute function private.tg_organization__drop_secrets();
+
 create policy "organization_select_viewer" on "public"."organization"
   for select
   to "authenticated"
@@ -18083,9 +22766,9 @@ create table "public"."scheduled_jobs" (
   "idempotency_key"     text,
   "actor"               uuid,
   "claims"              jsonb                    not null,
-  "total_count"         integer                  not null default 0,
-  "done_count"          integer                  not null default 0,
-  "failed_count"        integer                  not null default 0,
+  "total_count"         bigint                   not null default 0,
+  "done_count"          bigint                   not null default 0,
+  "failed_count"        bigint                   not null default 0,
   "result"              jsonb,
   "error"               jsonb,
   "created_at"          timestamp with time zone not null default clock_timestamp(),
@@ -18149,6 +22832,18 @@ create trigger _200_resolve_import
   when ((new.job_type = ANY (ARRAY['validate'::text, 'preview'::text, 'dry_run'::text, 'commit'::text, 'undo'::text])))
   execute function private.tg_scheduled_jobs__resolve_import();
 
+create trigger _200_resolve_ingest
+  before insert on public.scheduled_jobs
+  for each row
+  when ((new.job_type = 'ingest'::text))
+  execute function private.tg_scheduled_jobs__resolve_ingest();
+
+create trigger _200_resolve_sync
+  before insert on public.scheduled_jobs
+  for each row
+  when ((new.job_type = 'sync'::text))
+  execute function private.tg_scheduled_jobs__resolve_sync();
+
 create trigger _300_guard_identity
   before update on public.scheduled_jobs
   for each row
@@ -18185,6 +22880,24 @@ create trigger _600_start_import_job
   when ((new.job_type = ANY (ARRAY['validate'::text, 'preview'::text, 'dry_run'::text, 'commit'::text, 'undo'::text])))
   execute function private.tg_scheduled_jobs__start_import_job();
 
+create trigger _600_start_ingest
+  after insert on public.scheduled_jobs
+  for each row
+  when ((new.job_type = 'ingest'::text))
+  execute function private.tg_scheduled_jobs__start_ingest();
+
+create trigger _600_start_sync
+  after insert on public.scheduled_jobs
+  for each row
+  when ((new.job_type = 'sync'::text))
+  execute function private.tg_scheduled_jobs__start_sync();
+
+create trigger _700_tell_webhooks
+  after update of status on public.scheduled_jobs
+  for each row
+  when (((old.status <> 'failed'::public.sync_status_type) AND (new.status = 'failed'::public.sync_status_type)))
+  execute function private.tg_scheduled_jobs__tell_webhooks();
+
 create trigger _800_release_queued
   after update of status on public.scheduled_jobs
   for each row
@@ -18192,6 +22905,12 @@ create trigger _800_release_queued
     (((old.status = ANY (ARRAY['pending'::public.sync_status_type, 'running'::public.sync_status_type])) AND (new.status = ANY (ARRAY['paused'::public.sync_status_type,
     'completed'::public.sync_status_type, 'failed'::public.sync_status_type, 'cancelled'::public.sync_status_type]))))
   execute function private.tg_scheduled_jobs__release_queued();
+
+create trigger _900_follow_ingest
+  after update of status on public.scheduled_jobs
+  for each row
+  when (((new.job_type = 'ingest'::text) AND (new.status = 'completed'::public.sync_status_type) AND (old.status <> 'completed'::public.sync_status_type)))
+  execute function private.tg_scheduled_jobs__follow_ingest();
 
 create policy "scheduled_jobs_delete" on "public"."scheduled_jobs"
   for delete
@@ -18226,7 +22945,7 @@ comment on column "public"."scheduled_jobs"."run_at" is 'Not before this time; u
 
 comment on column "public"."scheduled_jobs"."running_since" is 'When it began to run, or to run again after a pause; null while it does not.';
 
-comment on column "public"."scheduled_jobs"."total_count" is 'Rows to work on in all its phases.';
+comment on column "public"."scheduled_jobs"."total_count" is 'Rows to work on in all its phases; of an ingest bytes.';
 
 comment on table "public"."scheduled_jobs" is 'Background work that people see. Inserting job_type and params starts it; the rest is filled in and cannot be chosen.';
 
@@ -18832,10 +23551,10 @@ create table "public"."sync_progress" (
   "org_id"              uuid                     not null,
   "sync_id"             text                     not null,
   "source_system"       text                     not null default 'sluice'::text,
-  "total_items"         integer                  not null default 0,
-  "processed_count"     integer                  not null default 0,
-  "current_item"        integer                  not null default 0,
-  "failed_count"        integer                  not null default 0,
+  "total_items"         bigint                   not null default 0,
+  "processed_count"     bigint                   not null default 0,
+  "current_item"        bigint                   not null default 0,
+  "failed_count"        bigint                   not null default 0,
   "elapsed_seconds"     numeric(12,3)            not null default 0,
   "speed_items_per_min" numeric(14,1),
   "eta_seconds"         numeric(12,1),
@@ -18969,6 +23688,312 @@ revoke all on table "public"."sync_retry_policy" from "service_role";
 
 grant select, update on table "public"."sync_retry_policy" to "service_role";
 
+-- schemas/public/tables/sync_runs.sql
+
+create table "public"."sync_runs" (
+  "id"               uuid                     not null default gen_random_uuid(),
+  "org_id"           uuid                     not null,
+  "source_id"        uuid                     not null,
+  "schedule_id"      uuid,
+  "is_forced"        boolean                  not null default false,
+  "reason"           text,
+  "job_id"           uuid,
+  "import_id"        uuid,
+  "delete_import_id" uuid,
+  "fetched"          jsonb                    not null default '{}'::jsonb,
+  "known_count"      integer,
+  "deletion_count"   integer,
+  "skipped_count"    integer                  not null default 0,
+  "error"            jsonb,
+  "started_by"       uuid,
+  "approved_by"      uuid,
+  "approved_at"      timestamp with time zone,
+  "created_at"       timestamp with time zone not null default clock_timestamp(),
+  "started_at"       timestamp with time zone,
+  "finished_at"      timestamp with time zone,
+  constraint "sync_runs_approved_by_fkey" foreign key (approved_by) references auth.users(id) on delete set null,
+  constraint "sync_runs_delete_import_id_fkey" foreign key (delete_import_id) references public.import_batches(id) on delete set null,
+  constraint "sync_runs_import_id_fkey" foreign key (import_id) references public.import_batches(id) on delete set null,
+  constraint "sync_runs_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "sync_runs_pkey" primary key (id),
+  constraint "sync_runs_started_by_fkey" foreign key (started_by) references auth.users(id) on delete set null,
+  constraint "sync_runs_schedule_id_fkey" foreign key (schedule_id) references public.sync_schedule(id) on delete set null,
+  constraint "sync_runs_source_id_fkey" foreign key (source_id) references public.sync_sources(id) on delete cascade
+);
+
+alter table "public"."sync_runs"
+  enable row level security;
+
+alter table "public"."sync_runs"
+  add column "status" public.sync_run_status not null;
+
+alter table "public"."sync_runs"
+  add constraint "sync_runs_finished_at_check" check (((finished_at IS
+    NOT NULL) =
+    (status = ANY (ARRAY['completed'::public.sync_run_status, 'unchanged'::public.sync_run_status, 'failed'::public.sync_run_status, 'cancelled'::public.sync_run_status]))));
+
+create index sync_runs_approved_by_idx on public.sync_runs using btree (approved_by);
+
+create index sync_runs_delete_import_id_idx on public.sync_runs using btree (delete_import_id);
+
+create index sync_runs_finished_at_idx on public.sync_runs using btree (finished_at);
+
+create index sync_runs_import_id_idx on public.sync_runs using btree (import_id);
+
+create index sync_runs_job_id_idx on public.sync_runs using btree (job_id);
+
+create index sync_runs_org_id_created_at_idx on public.sync_runs using btree (org_id, created_at desc);
+
+create index sync_runs_schedule_id_idx on public.sync_runs using btree (schedule_id);
+
+create index sync_runs_source_id_created_at_idx on public.sync_runs using btree (source_id, created_at desc);
+
+create index sync_runs_started_by_idx on public.sync_runs using btree (started_by);
+
+create unique index sync_runs_under_way_key on public.sync_runs using btree (source_id)
+  where
+    (status = ANY (ARRAY['fetching'::public.sync_run_status, 'validating'::public.sync_run_status, 'awaiting_approval'::public.sync_run_status,
+    'committing'::public.sync_run_status, 'deleting'::public.sync_run_status]));
+
+create trigger _300_guard_status
+  before update of status on public.sync_runs
+  for each row
+  when ((old.status IS DISTINCT FROM new.status))
+  execute function private.tg_sync_runs__guard_status();
+
+create policy "sync_runs_delete" on "public"."sync_runs"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_runs_insert" on "public"."sync_runs"
+  for insert
+  to "authenticated"
+  with check (false);
+
+create policy "sync_runs_select_admin" on "public"."sync_runs"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "sync_runs_update" on "public"."sync_runs"
+  for update
+  to "authenticated"
+  using (false);
+
+comment on column "public"."sync_runs"."deletion_count" is 'Of mirrors: those of them that the source no longer has.';
+
+comment on column "public"."sync_runs"."fetched" is 'What came: status, bytes, pages, row_count, columns, etag, last_modified, content_hash, object.';
+
+comment on column "public"."sync_runs"."is_forced" is 'It fetches and applies also what has not changed.';
+
+comment on column "public"."sync_runs"."job_id" is 'Its latest job of type sync.';
+
+comment on column "public"."sync_runs"."known_count" is 'Of mirrors: records that the source had delivered before, and that are there.';
+
+comment on column "public"."sync_runs"."reason" is 'Why it asks: approval_required (the source says so), too_many_deletions, rows_without_key (what the source lacks cannot be told).';
+
+comment on column "public"."sync_runs"."schedule_id" is 'Whose time had come; null of one that somebody started, or whose schedule is gone.';
+
+comment on column "public"."sync_runs"."skipped_count" is 'How often another run was due meanwhile, and left out.';
+
+comment on table "public"."sync_runs" is 'What each sync of a source did. One run of a source is under way at a time.';
+
+revoke all on table "public"."sync_runs" from "authenticated";
+
+grant select on table "public"."sync_runs" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_runs" to "postgres";
+
+revoke all on table "public"."sync_runs" from "service_role";
+
+grant select on table "public"."sync_runs" to "service_role";
+
+-- schemas/public/tables/sync_schedule.sql
+
+create table "public"."sync_schedule" (
+  "id"              uuid                     not null default gen_random_uuid(),
+  "org_id"          uuid                     not null,
+  "source_id"       uuid                     not null,
+  "cron_expression" text                     not null,
+  "is_enabled"      boolean                  not null default true,
+  "notes"           text,
+  "created_by"      uuid,
+  "created_at"      timestamp with time zone not null default now(),
+  "updated_at"      timestamp with time zone not null default now(),
+  constraint "sync_schedule_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null,
+  constraint "sync_schedule_notes_check" check ((length(notes) <= 10000)),
+  constraint "sync_schedule_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "sync_schedule_pkey" primary key (id),
+  constraint "sync_schedule_source_id_cron_expression_key" unique (source_id, cron_expression),
+  constraint "sync_schedule_source_id_fkey" foreign key (source_id) references public.sync_sources(id) on delete cascade
+);
+
+alter table "public"."sync_schedule"
+  enable row level security;
+
+create index sync_schedule_created_by_idx on public.sync_schedule using btree (created_by);
+
+create index sync_schedule_org_id_idx on public.sync_schedule using btree (org_id);
+
+create trigger _100_touch_updated_at
+  before update on public.sync_schedule
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create trigger _500_unschedule
+  after delete on public.sync_schedule
+  for each row
+  execute function private.tg_sync_schedule__unschedule();
+
+create policy "sync_schedule_delete" on "public"."sync_schedule"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_schedule_insert" on "public"."sync_schedule"
+  for insert
+  to "authenticated"
+  with check (false);
+
+create policy "sync_schedule_select_admin" on "public"."sync_schedule"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "sync_schedule_update" on "public"."sync_schedule"
+  for update
+  to "authenticated"
+  using (false);
+
+comment on column "public"."sync_schedule"."cron_expression" is 'Minute, hour, day of the month, month, day of the week, as pg_cron reads it: in UTC, all year.';
+
+comment on table "public"."sync_schedule" is 'When sources are synced. Each is the job sync.run_<id> of pg_cron while it is enabled.';
+
+revoke all on table "public"."sync_schedule" from "authenticated";
+
+grant select on table "public"."sync_schedule" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_schedule" to "postgres";
+
+revoke all on table "public"."sync_schedule" from "service_role";
+
+grant select on table "public"."sync_schedule" to "service_role";
+
+-- schemas/public/tables/sync_sources.sql
+
+create table "public"."sync_sources" (
+  "id"                 uuid                     not null default gen_random_uuid(),
+  "org_id"             uuid                     not null,
+  "name"               text                     not null,
+  "notes"              text,
+  "dataset"            text                     not null,
+  "location"           text,
+  "secret_name"        text,
+  "options"            jsonb                    not null default '{}'::jsonb,
+  "max_delete_percent" numeric(5,2)             not null default 10,
+  "requires_approval"  boolean                  not null default false,
+  "template_id"        uuid,
+  "mapping"            jsonb,
+  "import_options"     jsonb                    not null default '{}'::jsonb,
+  "owner"              uuid,
+  "is_active"          boolean                  not null default true,
+  "state"              jsonb                    not null default '{}'::jsonb,
+  "created_by"         uuid,
+  "created_at"         timestamp with time zone not null default now(),
+  "updated_at"         timestamp with time zone not null default now(),
+  constraint "sync_sources_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null,
+  constraint "sync_sources_dataset_fkey" foreign key (dataset) references public.datasets(key),
+  constraint "sync_sources_max_delete_percent_check" check (((max_delete_percent >= (0)::numeric) AND (max_delete_percent <= (100)::numeric))),
+  constraint "sync_sources_name_check" check (((length(btrim(name)) >= 1) AND (length(btrim(name)) <= 255))),
+  constraint "sync_sources_notes_check" check ((length(notes) <= 10000)),
+  constraint "sync_sources_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "sync_sources_org_id_name_key" unique (org_id, name),
+  constraint "sync_sources_owner_fkey" foreign key (owner) references auth.users(id) on delete set null,
+  constraint "sync_sources_pkey" primary key (id),
+  constraint "sync_sources_secret_name_check" check ((secret_name ~ '^[a-z0-9_-]{1,63}$'::text)),
+  constraint "sync_sources_template_id_fkey" foreign key (template_id) references public.import_templates(id)
+);
+
+alter table "public"."sync_sources"
+  enable row level security;
+
+alter table "public"."sync_sources"
+  add column "mode" public.sync_mode not null default 'upsert'::public.sync_mode;
+
+alter table "public"."sync_sources"
+  add column "overlap" public.sync_overlap not null default 'skip'::public.sync_overlap;
+
+alter table "public"."sync_sources"
+  add column "kind" public.sync_source_kind not null;
+
+alter table "public"."sync_sources"
+  add constraint "sync_sources_location_check"
+    check ((((kind = 'manual'::public.sync_source_kind) = (location IS NULL)) AND ((length(location) >= 1) AND (length(location) <= 2000))));
+
+create index sync_sources_created_by_idx on public.sync_sources using btree (created_by);
+
+create index sync_sources_dataset_idx on public.sync_sources using btree (dataset);
+
+create index sync_sources_owner_idx on public.sync_sources using btree (owner);
+
+create index sync_sources_template_id_idx on public.sync_sources using btree (template_id);
+
+create trigger _100_touch_updated_at
+  before update on public.sync_sources
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create policy "sync_sources_delete" on "public"."sync_sources"
+  for delete
+  to "authenticated"
+  using (false);
+
+create policy "sync_sources_insert" on "public"."sync_sources"
+  for insert
+  to "authenticated"
+  with check (false);
+
+create policy "sync_sources_select_admin" on "public"."sync_sources"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+create policy "sync_sources_update" on "public"."sync_sources"
+  for update
+  to "authenticated"
+  using (false);
+
+comment on column "public"."sync_sources"."import_options" is 'duplicates, on_error, blank: as of an import.';
+
+comment on column "public"."sync_sources"."location" is 'An address; a path in the bucket imports, that of a folder with a slash at its end; a table with its schema. Null of manual ones.';
+
+comment on column "public"."sync_sources"."mapping" is 'As of an import. Where neither this nor a template is given, what the first run found out.';
+
+comment on column "public"."sync_sources"."max_delete_percent" is 'Of the records that the source has delivered. A mirror that would delete more stops and asks.';
+
+comment on column "public"."sync_sources"."options" is 'How it is asked and read. See docs/sync.md: auth, auth_header, auth_user, headers; delimiter, quote, encoding, header; path, next, cursor, cursor_parameter.';
+
+comment on column "public"."sync_sources"."owner" is 'Whose rights its runs work with: an admin of the organization, or a system admin.';
+
+comment on column "public"."sync_sources"."requires_approval" is 'Nothing is applied before an admin has approved it.';
+
+comment on column "public"."sync_sources"."secret_name" is 'A secret of the organization (set_sync_secret), sent as options.auth says.';
+
+comment on column "public"."sync_sources"."state" is 'What the last completed run found: etag, last_modified, content_hash, columns, row_count, object. The next one asks for what is newer.';
+
+comment on table "public"."sync_sources" is 'The register of where an organization''s data comes from. Read by admins, written by RPCs.';
+
+revoke all on table "public"."sync_sources" from "authenticated";
+
+grant select on table "public"."sync_sources" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."sync_sources" to "postgres";
+
+revoke all on table "public"."sync_sources" from "service_role";
+
+grant select on table "public"."sync_sources" to "service_role";
+
 -- schemas/public/tables/user_invitations.sql
 
 create table "public"."user_invitations" (
@@ -19004,6 +24029,12 @@ create index user_invitations_pending_idx on public.user_invitations using btree
 
 create index user_invitations_sending_idx on public.user_invitations using btree (next_attempt_at)
   where (status = 'sending'::public.invitation_status);
+
+create trigger _700_tell_webhooks
+  after update of status on public.user_invitations
+  for each row
+  when (((old.status <> new.status) AND (new.status = ANY (ARRAY['sent'::public.invitation_status, 'failed'::public.invitation_status]))))
+  execute function private.tg_user_invitations__tell_webhooks();
 
 create policy "user_invitations_select_admin" on "public"."user_invitations"
   for select
@@ -19200,6 +24231,243 @@ revoke all on table "public"."warehouse_locations" from "service_role";
 
 grant delete, select on table "public"."warehouse_locations" to "service_role";
 
+-- schemas/public/tables/webhook_deliveries.sql
+
+create table "public"."webhook_deliveries" (
+  "id"              uuid                     not null default gen_random_uuid(),
+  "webhook_id"      uuid                     not null,
+  "org_id"          uuid                     not null,
+  "event"           text                     not null,
+  "payload"         jsonb                    not null,
+  "attempts"        smallint                 not null default 0,
+  "next_attempt_at" timestamp with time zone not null default clock_timestamp(),
+  "expires_at"      timestamp with time zone not null default (clock_timestamp() + '1 day'::interval),
+  "token"           uuid,
+  "response_status" smallint,
+  "error"           jsonb,
+  "created_at"      timestamp with time zone not null default clock_timestamp(),
+  "delivered_at"    timestamp with time zone,
+  constraint "webhook_deliveries_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "webhook_deliveries_pkey" primary key (id),
+  constraint "webhook_deliveries_webhook_id_fkey" foreign key (webhook_id) references public.webhooks(id) on delete cascade
+);
+
+alter table "public"."webhook_deliveries"
+  enable row level security;
+
+alter table "public"."webhook_deliveries"
+  add column "status" public.webhook_delivery_status not null default 'pending'::public.webhook_delivery_status;
+
+alter table "public"."webhook_deliveries"
+  add constraint "webhook_deliveries_delivered_at_check" check (((delivered_at IS NOT NULL) = (status = 'delivered'::public.webhook_delivery_status)));
+
+alter table "public"."webhook_deliveries"
+  add constraint "webhook_deliveries_token_check" check (((token IS NOT NULL) = (status = 'sending'::public.webhook_delivery_status)));
+
+create index webhook_deliveries_created_at_idx on public.webhook_deliveries using btree (created_at);
+
+create index webhook_deliveries_depth_idx on public.webhook_deliveries using btree (org_id)
+  where (status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status]));
+
+create index webhook_deliveries_lost_idx on public.webhook_deliveries using btree (next_attempt_at)
+  where (status = 'sending'::public.webhook_delivery_status);
+
+create index webhook_deliveries_org_id_created_at_idx on public.webhook_deliveries using btree (org_id, created_at desc, id);
+
+create index webhook_deliveries_queue_idx on public.webhook_deliveries using btree (webhook_id, status, next_attempt_at)
+  where (status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status]));
+
+create index webhook_deliveries_token_idx on public.webhook_deliveries using btree (token)
+  where (token is not null);
+
+create index webhook_deliveries_webhook_id_created_at_idx on public.webhook_deliveries using btree (webhook_id, created_at desc, id);
+
+create policy "webhook_deliveries_select_admin" on "public"."webhook_deliveries"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+comment on column "public"."webhook_deliveries"."error" is 'Why the last attempt failed: { code, message, details, hint }.';
+
+comment on column "public"."webhook_deliveries"."expires_at" is 'It is given up rather than tried again after that.';
+
+comment on column "public"."webhook_deliveries"."id" is 'The receiver gets it as webhook-id, the same at each attempt.';
+
+comment on column "public"."webhook_deliveries"."next_attempt_at" is 'While it is sent, when that counts as lost.';
+
+comment on column "public"."webhook_deliveries"."payload" is 'What is sent: { type, timestamp, data }. Ids, states and counts, never rows.';
+
+comment on column "public"."webhook_deliveries"."token" is 'Known to the call that sends it. Never shown to clients.';
+
+comment on table "public"."webhook_deliveries" is 'What webhooks were or are to be told: queue, log and dead letters.';
+
+revoke all ("attempts") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("attempts") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("created_at") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("created_at") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("delivered_at") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("delivered_at") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("error") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("error") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("event") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("event") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("expires_at") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("expires_at") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("id") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("id") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("next_attempt_at") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("next_attempt_at") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("org_id") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("org_id") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("payload") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("payload") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("response_status") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("response_status") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("status") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("status") on table "public"."webhook_deliveries" to "authenticated";
+
+revoke all ("webhook_id") on table "public"."webhook_deliveries" from "authenticated";
+
+grant select ("webhook_id") on table "public"."webhook_deliveries" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."webhook_deliveries" to "postgres";
+
+revoke all ("attempts") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("attempts") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("created_at") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("created_at") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("delivered_at") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("delivered_at") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("error") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("error") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("event") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("event") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("expires_at") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("expires_at") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("id") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("id") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("next_attempt_at") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("next_attempt_at") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("org_id") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("org_id") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("payload") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("payload") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("response_status") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("response_status") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("status") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("status") on table "public"."webhook_deliveries" to "service_role";
+
+revoke all ("webhook_id") on table "public"."webhook_deliveries" from "service_role";
+
+grant select ("webhook_id") on table "public"."webhook_deliveries" to "service_role";
+
+-- schemas/public/tables/webhooks.sql
+
+create table "public"."webhooks" (
+  "id"                    uuid                     not null default gen_random_uuid(),
+  "org_id"                uuid                     not null,
+  "url"                   text                     not null,
+  "events"                text[]                   not null,
+  "description"           text,
+  "is_active"             boolean                  not null default true,
+  "error"                 jsonb,
+  "previous_secret_until" timestamp with time zone,
+  "created_by"            uuid,
+  "created_at"            timestamp with time zone not null default now(),
+  "updated_at"            timestamp with time zone not null default now(),
+  constraint "webhooks_created_by_fkey" foreign key (created_by) references auth.users(id) on delete set null,
+  constraint "webhooks_description_check" check (((length(description) >= 1) AND (length(description) <= 255))),
+  constraint "webhooks_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
+  constraint "webhooks_pkey" primary key (id),
+  constraint "webhooks_url_check" check (((url ~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:]]*)?$'::text) AND (length(url) <= 2000)))
+);
+
+alter table "public"."webhooks"
+  enable row level security;
+
+create index webhooks_created_by_idx on public.webhooks using btree (created_by);
+
+create index webhooks_org_id_idx on public.webhooks using btree (org_id);
+
+create trigger _100_touch_updated_at
+  before update on public.webhooks
+  for each row
+  execute function private.tg__touch_updated_at();
+
+create trigger _500_delete_secrets
+  after delete on public.webhooks
+  for each row
+  execute function private.tg_webhooks__delete_secrets();
+
+create policy "webhooks_select_admin" on "public"."webhooks"
+  for select
+  to "authenticated"
+  using ((org_id = ANY (ARRAY( select private.org_ids('admin'::public.org_role) as org_ids))));
+
+comment on column "public"."webhooks"."error" is 'Why it was switched off, where its receiver asked for that: { code, message, details, hint }.';
+
+comment on column "public"."webhooks"."is_active" is 'False: nothing is queued for it, and what is queued waits.';
+
+comment on column "public"."webhooks"."previous_secret_until" is 'Until then deliveries are signed with the secret before the present one, too.';
+
+comment on table "public"."webhooks" is 'Addresses that are told of events, of one organization. The secret that signs is in Vault: sluice/org/<org_id>/webhook/<id>.';
+
+revoke all on table "public"."webhooks" from "authenticated";
+
+grant select on table "public"."webhooks" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."webhooks" to "postgres";
+
+revoke all on table "public"."webhooks" from "service_role";
+
+grant select on table "public"."webhooks" to "service_role";
+
 -- schemas/public/types/import_issue.sql
 
 create type "public"."import_issue" as (
@@ -19358,6 +24626,61 @@ comment on type "public"."sync_entity_type" is 'What kind of thing a dataset hol
 
 grant usage on type "public"."sync_entity_type" to "postgres";
 
+-- schemas/public/types/sync_mode.sql
+
+create type "public"."sync_mode" as enum (
+  'upsert',
+  'mirror'
+);
+
+comment on type "public"."sync_mode" is 'upsert: records are made and changed; mirror: those that the source delivered before and no longer has are deleted, too.';
+
+grant usage on type "public"."sync_mode" to "postgres";
+
+-- schemas/public/types/sync_overlap.sql
+
+create type "public"."sync_overlap" as enum (
+  'skip',
+  'wait'
+);
+
+comment on type "public"."sync_overlap" is 'What becomes of a run that is due while another of its source is under way.';
+
+grant usage on type "public"."sync_overlap" to "postgres";
+
+-- schemas/public/types/sync_run_status.sql
+
+create type "public"."sync_run_status" as enum (
+  'waiting',
+  'fetching',
+  'validating',
+  'awaiting_approval',
+  'committing',
+  'deleting',
+  'completed',
+  'unchanged',
+  'failed',
+  'cancelled'
+);
+
+comment on type "public"."sync_run_status" is 'waiting (for the run before it), fetching, validating, awaiting_approval, committing, deleting (what the source no longer has), and four ends; unchanged: there was nothing new.';
+
+grant usage on type "public"."sync_run_status" to "postgres";
+
+-- schemas/public/types/sync_source_kind.sql
+
+create type "public"."sync_source_kind" as enum (
+  'manual',
+  'http_csv',
+  'http_json',
+  'storage',
+  'foreign_table'
+);
+
+comment on type "public"."sync_source_kind" is 'manual: somebody uploads it; http_csv, http_json: fetched from an address; storage: a file in the bucket imports; foreign_table: a table that the database administrator allowed.';
+
+grant usage on type "public"."sync_source_kind" to "postgres";
+
 -- schemas/public/types/sync_status_type.sql
 
 create type "public"."sync_status_type" as enum (
@@ -19414,6 +24737,19 @@ create type "public"."user_result" as (
 comment on type "public"."user_result" is 'What became of a person: created, updated, unchanged, deleted, skipped, failed, undone or pending; issues: [{ field, severity, code, message, value }].';
 
 grant usage on type "public"."user_result" to "postgres";
+
+-- schemas/public/types/webhook_delivery_status.sql
+
+create type "public"."webhook_delivery_status" as enum (
+  'pending',
+  'sending',
+  'delivered',
+  'failed'
+);
+
+comment on type "public"."webhook_delivery_status" is 'pending: due at next_attempt_at; sending: the worker function is at it; delivered; failed: given up (dead letter).';
+
+grant usage on type "public"."webhook_delivery_status" to "postgres";
 
 -- schemas/public/views/admin_import_sessions_monitor.sql
 
@@ -19813,6 +25149,115 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 revoke all on table "public"."monitor_queue" from "service_role";
 
 grant select on table "public"."monitor_queue" to "service_role";
+
+-- schemas/public/views/monitor_sync_sources.sql
+
+create view "public"."monitor_sync_sources" with (security_invoker=true) AS  SELECT s.org_id,
+    o.slug AS organization,
+    s.id AS source_id,
+    s.name AS source,
+    s.dataset,
+    s.kind,
+    s.mode,
+    p.email AS owner,
+    s.is_active,
+    h.schedules,
+    r.id AS last_run_id,
+    r.status AS last_status,
+    r.reason,
+    (r.error ->> 'code'::text) AS error_code,
+    (r.error ->> 'message'::text) AS error_message,
+    r.created_at AS last_run_at,
+    g.finished_at AS last_good_at,
+    f.failures AS failures_since,
+    (now() - r.started_at) AS under_way_for
+   FROM ((((((public.sync_sources s
+     JOIN public.organization o ON ((o.id = s.org_id)))
+     LEFT JOIN public.profiles p ON ((p.id = s.owner)))
+     CROSS JOIN LATERAL ( SELECT count(*) AS schedules
+           FROM public.sync_schedule c
+          WHERE ((c.source_id = s.id) AND c.is_enabled)) h)
+     LEFT JOIN LATERAL ( SELECT l.id,
+            l.org_id,
+            l.source_id,
+            l.schedule_id,
+            l.status,
+            l.is_forced,
+            l.reason,
+            l.job_id,
+            l.import_id,
+            l.delete_import_id,
+            l.fetched,
+            l.known_count,
+            l.deletion_count,
+            l.skipped_count,
+            l.error,
+            l.started_by,
+            l.approved_by,
+            l.approved_at,
+            l.created_at,
+            l.started_at,
+            l.finished_at
+           FROM public.sync_runs l
+          WHERE ((l.source_id = s.id) AND (l.status <> 'waiting'::public.sync_run_status))
+          ORDER BY l.created_at DESC
+         LIMIT 1) r ON (true))
+     LEFT JOIN LATERAL ( SELECT l.created_at,
+            l.finished_at
+           FROM public.sync_runs l
+          WHERE ((l.source_id = s.id) AND (l.status = ANY (ARRAY['completed'::public.sync_run_status, 'unchanged'::public.sync_run_status])))
+          ORDER BY l.created_at DESC
+         LIMIT 1) g ON (true))
+     CROSS JOIN LATERAL ( SELECT count(*) AS failures
+           FROM public.sync_runs l
+          WHERE ((l.source_id = s.id) AND (l.status = 'failed'::public.sync_run_status) AND (l.created_at > COALESCE(g.created_at, '-infinity'::timestamp with time zone)))) f)
+  WHERE (s.org_id = ANY (ARRAY( SELECT private.org_ids('admin'::public.org_role) AS org_ids)));
+
+comment on view "public"."monitor_sync_sources" is 'Sources with their last run, why it asks or failed, when one went well and how many failed since. One row a source.';
+
+revoke all on table "public"."monitor_sync_sources" from "authenticated";
+
+grant select on table "public"."monitor_sync_sources" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_sync_sources" to "postgres";
+
+revoke all on table "public"."monitor_sync_sources" from "service_role";
+
+grant select on table "public"."monitor_sync_sources" to "service_role";
+
+-- schemas/public/views/monitor_webhooks.sql
+
+create view "public"."monitor_webhooks" with (security_invoker=true) AS  SELECT w.org_id,
+    o.slug AS organization,
+    w.id AS webhook_id,
+    "substring"(w.url, '^[^/]+//([^/?#]+)'::text) AS host,
+    w.is_active,
+    d.waiting,
+    d.failed,
+    d.last_delivered_at,
+    (clock_timestamp() - d.oldest_waiting) AS longest_wait,
+    (COALESCE(w.error, d.last_error) ->> 'message'::text) AS error_message
+   FROM ((public.webhooks w
+     JOIN public.organization o ON ((o.id = w.org_id)))
+     CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE (e.status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status]))) AS waiting,
+            count(*) FILTER (WHERE (e.status = 'failed'::public.webhook_delivery_status)) AS failed,
+            max(e.delivered_at) AS last_delivered_at,
+            min(e.created_at) FILTER (WHERE (e.status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status]))) AS oldest_waiting,
+            (array_agg(e.error ORDER BY e.created_at DESC) FILTER (WHERE (e.error IS NOT NULL)))[1] AS last_error
+           FROM public.webhook_deliveries e
+          WHERE (e.webhook_id = w.id)) d);
+
+comment on view "public"."monitor_webhooks" is 'Webhooks with what they wait for and what was given up. One row a webhook; the path of its address is left out, as it may be a secret.';
+
+revoke all on table "public"."monitor_webhooks" from "authenticated";
+
+grant select on table "public"."monitor_webhooks" to "authenticated";
+
+grant delete, insert, maintain, references, select, trigger, truncate, update on table "public"."monitor_webhooks" to "postgres";
+
+revoke all on table "public"."monitor_webhooks" from "service_role";
+
+grant select on table "public"."monitor_webhooks" to "service_role";
 
 -- schemas/public/views/monitor_workers.sql
 

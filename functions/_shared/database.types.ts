@@ -416,6 +416,7 @@ export type Database = {
           staged_at: string | null
           staged_on: string
           status: Database['public']['Enums']['import_status']
+          storage_path: string | null
           suggested_mapping: Json | null
           template_id: string | null
           validated_at: string | null
@@ -452,6 +453,7 @@ export type Database = {
           staged_at?: string | null
           staged_on?: string
           status?: Database['public']['Enums']['import_status']
+          storage_path?: string | null
           suggested_mapping?: Json | null
           template_id?: string | null
           validated_at?: string | null
@@ -487,6 +489,7 @@ export type Database = {
           staged_at?: string | null
           staged_on?: string
           status?: Database['public']['Enums']['import_status']
+          storage_path?: string | null
           suggested_mapping?: Json | null
           template_id?: string | null
           validated_at?: string | null
@@ -1819,6 +1822,314 @@ export type Database = {
         }
         Relationships: []
       }
+      sync_runs: {
+        Row: {
+          approved_at: string | null
+          approved_by: string | null
+          created_at: string
+          delete_import_id: string | null
+          deletion_count: number | null
+          error: Json | null
+          fetched: NonNullable<Json>
+          finished_at: string | null
+          id: string
+          import_id: string | null
+          is_forced: boolean
+          job_id: string | null
+          known_count: number | null
+          org_id: string
+          reason: string | null
+          schedule_id: string | null
+          skipped_count: number
+          source_id: string
+          started_at: string | null
+          started_by: string | null
+          status: Database['public']['Enums']['sync_run_status']
+        }
+        ComputedFields: never
+        Insert: {
+          approved_at?: string | null
+          approved_by?: string | null
+          created_at?: string
+          delete_import_id?: string | null
+          deletion_count?: number | null
+          error?: Json | null
+          fetched?: NonNullable<Json>
+          finished_at?: string | null
+          id?: string
+          import_id?: string | null
+          is_forced?: boolean
+          job_id?: string | null
+          known_count?: number | null
+          org_id: string
+          reason?: string | null
+          schedule_id?: string | null
+          skipped_count?: number
+          source_id: string
+          started_at?: string | null
+          started_by?: string | null
+          status: Database['public']['Enums']['sync_run_status']
+        }
+        Update: {
+          approved_at?: string | null
+          approved_by?: string | null
+          created_at?: string
+          delete_import_id?: string | null
+          deletion_count?: number | null
+          error?: Json | null
+          fetched?: NonNullable<Json>
+          finished_at?: string | null
+          id?: string
+          import_id?: string | null
+          is_forced?: boolean
+          job_id?: string | null
+          known_count?: number | null
+          org_id?: string
+          reason?: string | null
+          schedule_id?: string | null
+          skipped_count?: number
+          source_id?: string
+          started_at?: string | null
+          started_by?: string | null
+          status?: Database['public']['Enums']['sync_run_status']
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_runs_delete_import_id_fkey'
+            columns: ['delete_import_id']
+            isOneToOne: false
+            referencedRelation: 'import_batches'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_runs_delete_import_id_fkey'
+            columns: ['delete_import_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_imports'
+            referencedColumns: ['import_id']
+          },
+          {
+            foreignKeyName: 'sync_runs_import_id_fkey'
+            columns: ['import_id']
+            isOneToOne: false
+            referencedRelation: 'import_batches'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_runs_import_id_fkey'
+            columns: ['import_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_imports'
+            referencedColumns: ['import_id']
+          },
+          {
+            foreignKeyName: 'sync_runs_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_runs_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_runs_schedule_id_fkey'
+            columns: ['schedule_id']
+            isOneToOne: false
+            referencedRelation: 'sync_schedule'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_runs_source_id_fkey'
+            columns: ['source_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_sync_sources'
+            referencedColumns: ['source_id']
+          },
+          {
+            foreignKeyName: 'sync_runs_source_id_fkey'
+            columns: ['source_id']
+            isOneToOne: false
+            referencedRelation: 'sync_sources'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      sync_schedule: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          cron_expression: string
+          id: string
+          is_enabled: boolean
+          notes: string | null
+          org_id: string
+          source_id: string
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          cron_expression: string
+          id?: string
+          is_enabled?: boolean
+          notes?: string | null
+          org_id: string
+          source_id: string
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          cron_expression?: string
+          id?: string
+          is_enabled?: boolean
+          notes?: string | null
+          org_id?: string
+          source_id?: string
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_schedule_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_schedule_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_schedule_source_id_fkey'
+            columns: ['source_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_sync_sources'
+            referencedColumns: ['source_id']
+          },
+          {
+            foreignKeyName: 'sync_schedule_source_id_fkey'
+            columns: ['source_id']
+            isOneToOne: false
+            referencedRelation: 'sync_sources'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      sync_sources: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          dataset: string
+          id: string
+          import_options: NonNullable<Json>
+          is_active: boolean
+          kind: Database['public']['Enums']['sync_source_kind']
+          location: string | null
+          mapping: Json | null
+          max_delete_percent: number
+          mode: Database['public']['Enums']['sync_mode']
+          name: string
+          notes: string | null
+          options: NonNullable<Json>
+          org_id: string
+          overlap: Database['public']['Enums']['sync_overlap']
+          owner: string | null
+          requires_approval: boolean
+          secret_name: string | null
+          state: NonNullable<Json>
+          template_id: string | null
+          updated_at: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          dataset: string
+          id?: string
+          import_options?: NonNullable<Json>
+          is_active?: boolean
+          kind: Database['public']['Enums']['sync_source_kind']
+          location?: string | null
+          mapping?: Json | null
+          max_delete_percent?: number
+          mode?: Database['public']['Enums']['sync_mode']
+          name: string
+          notes?: string | null
+          options?: NonNullable<Json>
+          org_id: string
+          overlap?: Database['public']['Enums']['sync_overlap']
+          owner?: string | null
+          requires_approval?: boolean
+          secret_name?: string | null
+          state?: NonNullable<Json>
+          template_id?: string | null
+          updated_at?: string
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          dataset?: string
+          id?: string
+          import_options?: NonNullable<Json>
+          is_active?: boolean
+          kind?: Database['public']['Enums']['sync_source_kind']
+          location?: string | null
+          mapping?: Json | null
+          max_delete_percent?: number
+          mode?: Database['public']['Enums']['sync_mode']
+          name?: string
+          notes?: string | null
+          options?: NonNullable<Json>
+          org_id?: string
+          overlap?: Database['public']['Enums']['sync_overlap']
+          owner?: string | null
+          requires_approval?: boolean
+          secret_name?: string | null
+          state?: NonNullable<Json>
+          template_id?: string | null
+          updated_at?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'sync_sources_dataset_fkey'
+            columns: ['dataset']
+            isOneToOne: false
+            referencedRelation: 'datasets'
+            referencedColumns: ['key']
+          },
+          {
+            foreignKeyName: 'sync_sources_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_sources_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'sync_sources_template_id_fkey'
+            columns: ['template_id']
+            isOneToOne: false
+            referencedRelation: 'import_templates'
+            referencedColumns: ['id']
+          },
+        ]
+      }
       user_invitations: {
         Row: {
           attempts: number
@@ -1937,6 +2248,145 @@ export type Database = {
           },
           {
             foreignKeyName: 'warehouse_locations_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      webhook_deliveries: {
+        Row: {
+          attempts: number
+          created_at: string
+          delivered_at: string | null
+          error: Json | null
+          event: string
+          expires_at: string
+          id: string
+          next_attempt_at: string
+          org_id: string
+          payload: NonNullable<Json>
+          response_status: number | null
+          status: Database['public']['Enums']['webhook_delivery_status']
+          token: string | null
+          webhook_id: string
+        }
+        ComputedFields: never
+        Insert: {
+          attempts?: number
+          created_at?: string
+          delivered_at?: string | null
+          error?: Json | null
+          event: string
+          expires_at?: string
+          id?: string
+          next_attempt_at?: string
+          org_id: string
+          payload: NonNullable<Json>
+          response_status?: number | null
+          status?: Database['public']['Enums']['webhook_delivery_status']
+          token?: string | null
+          webhook_id: string
+        }
+        Update: {
+          attempts?: number
+          created_at?: string
+          delivered_at?: string | null
+          error?: Json | null
+          event?: string
+          expires_at?: string
+          id?: string
+          next_attempt_at?: string
+          org_id?: string
+          payload?: NonNullable<Json>
+          response_status?: number | null
+          status?: Database['public']['Enums']['webhook_delivery_status']
+          token?: string | null
+          webhook_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'webhook_deliveries_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'webhook_deliveries_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+          {
+            foreignKeyName: 'webhook_deliveries_webhook_id_fkey'
+            columns: ['webhook_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_webhooks'
+            referencedColumns: ['webhook_id']
+          },
+          {
+            foreignKeyName: 'webhook_deliveries_webhook_id_fkey'
+            columns: ['webhook_id']
+            isOneToOne: false
+            referencedRelation: 'webhooks'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      webhooks: {
+        Row: {
+          created_at: string
+          created_by: string | null
+          description: string | null
+          error: Json | null
+          events: string[]
+          id: string
+          is_active: boolean
+          org_id: string
+          previous_secret_until: string | null
+          updated_at: string
+          url: string
+        }
+        ComputedFields: never
+        Insert: {
+          created_at?: string
+          created_by?: string | null
+          description?: string | null
+          error?: Json | null
+          events: string[]
+          id?: string
+          is_active?: boolean
+          org_id: string
+          previous_secret_until?: string | null
+          updated_at?: string
+          url: string
+        }
+        Update: {
+          created_at?: string
+          created_by?: string | null
+          description?: string | null
+          error?: Json | null
+          events?: string[]
+          id?: string
+          is_active?: boolean
+          org_id?: string
+          previous_secret_until?: string | null
+          updated_at?: string
+          url?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: 'webhooks_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'webhooks_org_id_fkey'
             columns: ['org_id']
             isOneToOne: false
             referencedRelation: 'organization'
@@ -2204,6 +2654,84 @@ export type Database = {
           },
         ]
       }
+      monitor_sync_sources: {
+        Row: {
+          dataset: string
+          error_code: string | null
+          error_message: string | null
+          failures_since: number | null
+          is_active: boolean
+          kind: Database['public']['Enums']['sync_source_kind']
+          last_good_at: string | null
+          last_run_at: string | null
+          last_run_id: string | null
+          last_status: Database['public']['Enums']['sync_run_status'] | null
+          mode: Database['public']['Enums']['sync_mode']
+          org_id: string
+          organization: string
+          owner: string | null
+          reason: string | null
+          schedules: number | null
+          source: string
+          source_id: string
+          under_way_for: string | null
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'sync_sources_dataset_fkey'
+            columns: ['dataset']
+            isOneToOne: false
+            referencedRelation: 'datasets'
+            referencedColumns: ['key']
+          },
+          {
+            foreignKeyName: 'sync_sources_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'sync_sources_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
+      monitor_webhooks: {
+        Row: {
+          error_message: string | null
+          failed: number | null
+          host: string | null
+          is_active: boolean
+          last_delivered_at: string | null
+          longest_wait: string | null
+          org_id: string
+          organization: string
+          waiting: number | null
+          webhook_id: string
+        }
+        ComputedFields: never
+        Relationships: [
+          {
+            foreignKeyName: 'webhooks_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'monitor_organizations'
+            referencedColumns: ['org_id']
+          },
+          {
+            foreignKeyName: 'webhooks_org_id_fkey'
+            columns: ['org_id']
+            isOneToOne: false
+            referencedRelation: 'organization'
+            referencedColumns: ['id']
+          },
+        ]
+      }
       monitor_workers: {
         Row: {
           attempt: number | null
@@ -2226,10 +2754,27 @@ export type Database = {
     }
     Functions: {
       abandon_import_sessions: { Args: { session_ids: string[] }; Returns: Json }
+      approve_sync: { Args: { run_id: string }; Returns: Json }
       auto_cleanup_preview_cache: { Args: Record<PropertyKey, never>; Returns: number }
       cancel_import: { Args: { import_id: string }; Returns: Json }
       cancel_job: { Args: { job_id: string }; Returns: Json }
+      cancel_sync: { Args: { run_id: string }; Returns: Json }
       change_job: { Args: { job_id: string; priority?: number; run_at?: string }; Returns: Json }
+      change_sync_schedule: {
+        Args: { cron_expression?: string; is_enabled?: boolean; notes?: string; schedule_id: string }
+        Returns: Json
+      }
+      change_sync_source: { Args: { changes: Json; source_id: string }; Returns: Json }
+      change_webhook: {
+        Args: {
+          description?: string
+          events?: string[]
+          is_active?: boolean
+          url?: string
+          webhook_id: string
+        }
+        Returns: Json
+      }
       commit_import: { Args: { force?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       complete_worker_task: { Args: { result: Json; task_id: number; token: string }; Returns: boolean }
       correct_import: {
@@ -2249,17 +2794,30 @@ export type Database = {
           org_id?: string
           set_id?: string
           source?: string
+          storage_path?: string
           template_id?: string
         }
         Returns: Json
       }
       create_import_set: { Args: { idempotency_key?: string; name?: string; org_id?: string }; Returns: Json }
       create_organization: { Args: { name: string; slug: string }; Returns: Json }
+      create_sync_schedule: {
+        Args: { cron_expression: string; is_enabled?: boolean; notes?: string; source_id: string }
+        Returns: Json
+      }
+      create_sync_source: { Args: { org_id?: string; source: Json }; Returns: Json }
       create_users: {
         Args: { idempotency_key?: string; mode?: string; org_id?: string; users: Json }
         Returns: Json
       }
+      create_webhook: {
+        Args: { description?: string; events: string[]; org_id?: string; url: string }
+        Returns: Json
+      }
       delete_import_template: { Args: { template_id: string }; Returns: Json }
+      delete_sync_schedule: { Args: { schedule_id: string }; Returns: undefined }
+      delete_sync_secret: { Args: { name: string; org_id?: string }; Returns: undefined }
+      delete_sync_source: { Args: { source_id: string }; Returns: undefined }
       delete_users: {
         Args: {
           dry_run?: boolean
@@ -2271,6 +2829,7 @@ export type Database = {
         }
         Returns: Json
       }
+      delete_webhook: { Args: { webhook_id: string }; Returns: undefined }
       fail_worker_task: {
         Args: { error: Json; retry_after_seconds?: number; task_id: number; token: string }
         Returns: undefined
@@ -2281,7 +2840,14 @@ export type Database = {
       get_import_set: { Args: { set_id: string }; Returns: Json }
       get_import_template: { Args: { template_id: string }; Returns: Json }
       get_job: { Args: { job_id: string }; Returns: Json }
+      get_sync_run: { Args: { run_id: string }; Returns: Json }
+      get_sync_source: { Args: { source_id: string }; Returns: Json }
       get_worker_task: { Args: { task_id: number; token: string }; Returns: Json }
+      ingest_import: {
+        Args: { commit?: boolean; force?: boolean; format?: Json; import_id: string }
+        Returns: Json
+      }
+      list_expired_files: { Args: Record<PropertyKey, never>; Returns: string[] }
       list_import_issues: {
         Args: { after_id?: number; code?: string; import_id: string; page_size?: number; severity?: string }
         Returns: Database['public']['CompositeTypes']['import_issue'][]
@@ -2333,6 +2899,19 @@ export type Database = {
           value: Json
         }[]
       }
+      list_sync_runs: {
+        Args: { before?: string; page_size?: number; source_id?: string; status?: string }
+        Returns: Json
+      }
+      list_sync_schedules: { Args: { source_id?: string }; Returns: Json }
+      list_sync_secrets: {
+        Args: { org_id?: string }
+        Returns: {
+          name: string
+          updated_at: string
+        }[]
+      }
+      list_sync_sources: { Args: { org_id?: string }; Returns: Json }
       list_user_results: {
         Args: { after_row?: number; import_id: string; page_size?: number }
         Returns: Database['public']['CompositeTypes']['user_result'][]
@@ -2347,23 +2926,45 @@ export type Database = {
         Args: { after?: string; org_id?: string; page_size?: number; search?: string }
         Returns: Json
       }
+      list_webhook_deliveries: {
+        Args: { after?: string; event?: string; page_size?: number; status?: string; webhook_id?: string }
+        Returns: Json
+      }
       next_invitation: { Args: { outcome?: Json; token: string }; Returns: Json }
       open_import_session: { Args: { session_id: string }; Returns: Json }
       pause_import: { Args: { import_id: string }; Returns: Json }
       pause_job: { Args: { job_id: string }; Returns: Json }
+      prepare_import_upload: {
+        Args: { corrects?: string; dataset?: string; file_name?: string; mode?: string; org_id?: string }
+        Returns: Json
+      }
       preview_import: { Args: { full?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
+      redrive_webhook_deliveries: { Args: { delivery_ids?: string[]; webhook_id: string }; Returns: number }
       remove_job: { Args: { job_id: string }; Returns: undefined }
+      report_webhook_delivery: {
+        Args: {
+          delivery_id: string
+          error?: Json
+          response_status?: number
+          retry_after_seconds?: number
+          token: string
+        }
+        Returns: undefined
+      }
       resume_import: { Args: { import_id: string }; Returns: Json }
       resume_job: { Args: { job_id: string }; Returns: Json }
       retry_import: { Args: { import_id: string }; Returns: Json }
       retry_invitations: { Args: { org_id?: string; user_ids?: string[] }; Returns: number }
       retry_job: { Args: { job_id: string }; Returns: Json }
+      rotate_webhook_secret: { Args: { webhook_id: string }; Returns: Json }
       run_import_set: { Args: { commit?: boolean; force?: boolean; set_id: string }; Returns: Json }
+      run_sync: { Args: { force?: boolean; source_id: string }; Returns: Json }
       save_import_session: { Args: { session_id: string; state: Json }; Returns: Json }
       save_import_template: {
         Args: { description?: string; import_id: string; is_global?: boolean; name: string }
         Returns: Json
       }
+      send_test_webhook: { Args: { webhook_id: string }; Returns: Json }
       set_import_mapping: {
         Args: {
           depends_on?: string[]
@@ -2375,8 +2976,10 @@ export type Database = {
         Returns: Json
       }
       set_setting: { Args: { key: string; org_id?: string; value: Json }; Returns: undefined }
+      set_sync_secret: { Args: { name: string; org_id?: string; value: string }; Returns: undefined }
       share_import_session: { Args: { session_id: string; user_id: string }; Returns: Json }
       suggest_import_mapping: { Args: { import_id: string }; Returns: Json }
+      take_webhook_deliveries: { Args: { token: string }; Returns: Json }
       transfer_import_session: { Args: { session_id: string; user_id: string }; Returns: Json }
       undo_import: { Args: { dry_run?: boolean; idempotency_key?: string; import_id: string }; Returns: Json }
       unshare_import_session: { Args: { session_id: string; user_id: string }; Returns: Json }
@@ -2428,9 +3031,24 @@ export type Database = {
         | 'delivery_route'
         | 'user'
         | 'other'
+      sync_mode: 'upsert' | 'mirror'
+      sync_overlap: 'skip' | 'wait'
+      sync_run_status:
+        | 'waiting'
+        | 'fetching'
+        | 'validating'
+        | 'awaiting_approval'
+        | 'committing'
+        | 'deleting'
+        | 'completed'
+        | 'unchanged'
+        | 'failed'
+        | 'cancelled'
+      sync_source_kind: 'manual' | 'http_csv' | 'http_json' | 'storage' | 'foreign_table'
       sync_status_type: 'pending' | 'queued' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled'
       sync_type: 'import' | 'users' | 'pull' | 'undo' | 'delete'
       task_status: 'pending' | 'running' | 'held' | 'failed'
+      webhook_delivery_status: 'pending' | 'sending' | 'delivered' | 'failed'
     }
     CompositeTypes: {
       import_issue: {
@@ -2618,9 +3236,25 @@ export const Constants = {
         'user',
         'other',
       ],
+      sync_mode: ['upsert', 'mirror'],
+      sync_overlap: ['skip', 'wait'],
+      sync_run_status: [
+        'waiting',
+        'fetching',
+        'validating',
+        'awaiting_approval',
+        'committing',
+        'deleting',
+        'completed',
+        'unchanged',
+        'failed',
+        'cancelled',
+      ],
+      sync_source_kind: ['manual', 'http_csv', 'http_json', 'storage', 'foreign_table'],
       sync_status_type: ['pending', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled'],
       sync_type: ['import', 'users', 'pull', 'undo', 'delete'],
       task_status: ['pending', 'running', 'held', 'failed'],
+      webhook_delivery_status: ['pending', 'sending', 'delivered', 'failed'],
     },
   },
 } as const
