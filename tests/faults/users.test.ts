@@ -8,7 +8,7 @@ import { failedAttempts, setChunkRows } from '../support/targets.ts'
 
 // Whatever is killed in the middle of a chunk of people: each is there whole, once, or not at all.
 
-const rowCount = 3000
+const rowCount = 2000
 let stack: Stack
 let sql: Sql
 
