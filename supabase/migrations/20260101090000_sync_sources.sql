@@ -965,7 +965,7 @@ grant execute on function
   public.set_sync_secret(text, text, uuid), public.delete_sync_secret(text, uuid), public.list_sync_secrets(uuid)
   to authenticated, service_role;
 
-revoke all on all tables in schema private from public, anon, authenticated, service_role;
+revoke all on private.foreign_tables from public, anon, authenticated, service_role;
 revoke all on all functions in schema private from public;
 grant execute on function
   private.find_sync_source(uuid), private.describe_sync_source(public.sync_sources), private.describe_sync_schedule(public.sync_schedule),

@@ -1573,7 +1573,7 @@ grant execute on function
   public.list_sync_runs(uuid, text, timestamptz, integer), public.delete_sync_source(uuid)
   to authenticated, service_role;
 
-revoke all on all tables in schema private from public, anon, authenticated, service_role;
+revoke all on private.sync_records from public, anon, authenticated, service_role;
 revoke all on all functions in schema private from public;
 grant execute on function
   private.find_sync_run(uuid), private.describe_sync_run(public.sync_runs), private.sync_preview(public.sync_runs),
