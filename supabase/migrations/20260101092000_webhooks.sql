@@ -84,6 +84,7 @@ comment on column public.webhook_deliveries.token is 'Known to the call that sen
 comment on column public.webhook_deliveries.error is 'Why the last attempt failed: { code, message, details, hint }.';
 create index webhook_deliveries_queue_idx on public.webhook_deliveries (webhook_id, status, next_attempt_at)
   where status in ('pending', 'sending');
+create index webhook_deliveries_failed_idx on public.webhook_deliveries (webhook_id, created_at desc) where status = 'failed';
 create index webhook_deliveries_lost_idx on public.webhook_deliveries (next_attempt_at) where status = 'sending';
 create index webhook_deliveries_depth_idx on public.webhook_deliveries (org_id) where status in ('pending', 'sending');
 create index webhook_deliveries_token_idx on public.webhook_deliveries (token) where token is not null;
@@ -504,8 +505,8 @@ comment on function public.report_webhook_delivery(uuid, uuid, integer, jsonb, i
   'Reports what came of a delivery: the status of the answer, or { code, message, details } where there was none. Service key only. '
   'Errors: 22023, PT409 (the call is over: nothing has changed).';
 
--- With the history of jobs, a bounded number at a time.
-create function private.purge_webhook_deliveries()
+-- Deletes deliveries with the history of jobs, a bounded number at a time, and secrets that sign no more. Returns how many deliveries.
+create function private.purge_webhooks()
 returns integer
 language plpgsql volatile
 security invoker
@@ -515,6 +516,10 @@ declare
   c_most constant integer := 50000;
   v_count integer;
 begin
+  delete from vault.secrets as s
+  using public.webhooks as w
+  where w.previous_secret_until < now() and s.name = private.webhook_secret_name(w) || '/previous';
+
   delete from public.webhook_deliveries as d
   where d.id in (
     select o.id

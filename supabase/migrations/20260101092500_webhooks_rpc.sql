@@ -396,23 +396,32 @@ select
   w.id as webhook_id,
   substring(w.url from '^[^/]+//([^/?#]+)') as host,
   w.is_active,
-  d.waiting,
-  d.failed,
-  d.last_delivered_at,
-  clock_timestamp() - d.oldest_waiting as longest_wait,
-  coalesce(w.error, d.last_error) ->> 'message' as error_message
+  q.waiting,
+  f.failed,
+  (
+    select e.delivered_at from public.webhook_deliveries as e
+    where e.webhook_id = w.id and e.status = 'delivered'
+    order by e.created_at desc
+    limit 1
+  ) as last_delivered_at,
+  clock_timestamp() - q.oldest as longest_wait,
+  coalesce(w.error, q.error, f.error) ->> 'message' as error_message
 from public.webhooks as w
 join public.organization as o on o.id = w.org_id
 cross join lateral (
   select
-    count(*) filter (where e.status in ('pending', 'sending')) as waiting,
-    count(*) filter (where e.status = 'failed') as failed,
-    max(e.delivered_at) as last_delivered_at,
-    min(e.created_at) filter (where e.status in ('pending', 'sending')) as oldest_waiting,
-    (array_agg(e.error order by e.created_at desc) filter (where e.error is not null))[1] as last_error
+    count(*) as waiting, min(e.created_at) as oldest,
+    (array_agg(e.error order by e.created_at desc) filter (where e.error is not null))[1] as error
   from public.webhook_deliveries as e
-  where e.webhook_id = w.id
-) as d;
+  where e.webhook_id = w.id and e.status in ('pending', 'sending')
+) as q
+cross join lateral (
+  select
+    count(*) as failed,
+    (select l.error from public.webhook_deliveries as l where l.webhook_id = w.id and l.status = 'failed' order by l.created_at desc limit 1) as error
+  from public.webhook_deliveries as e
+  where e.webhook_id = w.id and e.status = 'failed'
+) as f;
 comment on view public.monitor_webhooks is
   'Webhooks with what they wait for and what was given up. One row a webhook; the path of its address is left out, as it may be a secret.';
 

@@ -102,7 +102,7 @@ select cron.schedule('imports.expire_sessions', '17 * * * *', 'select private.ex
 select cron.schedule('imports.purge_previews', '*/5 * * * *', 'select public.auto_cleanup_preview_cache()');
 select cron.schedule('users.invite', '10 seconds', 'select private.post_invitations()');
 select cron.schedule('webhooks.send', '5 seconds', 'select private.send_webhooks()');
-select cron.schedule('webhooks.purge', '47 * * * *', 'select private.purge_webhook_deliveries()');
+select cron.schedule('webhooks.purge', '47 * * * *', 'select private.purge_webhooks()');
 select cron.schedule('maintenance.create_partitions', '7 * * * *', 'select private.create_all_partitions()');
 select cron.schedule('maintenance.purge_expired', '37 * * * *', 'select private.purge_expired()');
 select cron.schedule('sync.purge_runs', '47 * * * *', 'select private.purge_sync_runs()');

@@ -40,7 +40,12 @@ function endless(socket: Socket, piece: Buffer | string): void {
 /** What a server of somebody else may do. */
 const behaviours: Record<string, Behaviour> = {
   ok: (_, response) => response.end('fine'),
-  status: (request, response) => response.writeHead(Number(argument(request, 'code'))).end('as asked'),
+  status: (request, response) => {
+    const retry = argument(request, 'retry')
+    response
+      .writeHead(Number(argument(request, 'code')), retry ? { 'retry-after': retry } : {})
+      .end('as asked')
+  },
   redirect: (request, response) =>
     response.writeHead(Number(argument(request, 'code') || 302), { location: argument(request, 'to') }).end(),
   loop: (_, response) => response.writeHead(302, { location: '/loop' }).end(),

@@ -128,9 +128,9 @@ select is(public.send_test_webhook(tests.kept('bolt')) ->> 'event', 'webhook.tes
 -- Retention -------------------------------------------------------------------------------------------
 
 select tests.act_as_role('postgres');
-select is(private.purge_webhook_deliveries(), 0, 'what is young stays');
+select is(private.purge_webhooks(), 0, 'what is young stays');
 update public.webhook_deliveries as d set created_at = now() - interval '91 days' where d.webhook_id = tests.kept('failures');
-select is(private.purge_webhook_deliveries(), 3, 'what is older than the history of jobs goes');
+select is(private.purge_webhooks(), 3, 'what is older than the history of jobs goes');
 select isnt_empty($$ select id from public.webhook_deliveries $$, 'and nothing else');
 
 select * from finish();

@@ -1,6 +1,6 @@
 -- Webhooks: who makes, changes, rotates and deletes them, and who sees what.
 begin;
-select plan(66);
+select plan(68);
 select tests.set_up_actors();
 
 -- Making ----------------------------------------------------------------------------------------------
@@ -120,6 +120,12 @@ select tests.act_as_role('postgres');
 select results_eq(
   format($$ select s.decrypted_secret collate "default" from vault.decrypted_secrets as s where s.name like '%%%s%%' order by length(s.name) $$, tests.kept('hook')),
   $$ select document ->> 'secret' from rotated union all select document ->> 'secret' from made $$, 'both are in Vault');
+
+select private.purge_webhooks();
+select isnt_empty(format($$ select id from vault.secrets where name like '%%%s/previous' $$, tests.kept('hook')), 'and stay for that day');
+update public.webhooks as w set previous_secret_until = now() - interval '1 second' where w.id = tests.kept('hook');
+select private.purge_webhooks();
+select is_empty(format($$ select id from vault.secrets where name like '%%%s/previous' $$, tests.kept('hook')), 'after it the old one goes');
 
 select tests.act_as('ann');
 select lives_ok(format($$ select public.delete_webhook(%L) $$, tests.kept('hook')), 'an admin deletes it');

@@ -1,6 +1,6 @@
 -- Webhooks: how deliveries are claimed, signed, reported, tried again and given up.
 begin;
-select plan(63);
+select plan(64);
 select tests.set_up_actors();
 
 select tests.act_as('ann');
@@ -205,6 +205,9 @@ select private.send_webhooks();
 select is(private.take_webhook_deliveries((select d.token from public.webhook_deliveries as d)), '[]', 'without its secret nothing is sent');
 select is((select (d.status, d.error ->> 'message')::text from public.webhook_deliveries as d),
   '(failed,"secret of the webhook is missing")', 'and it says so');
+
+select is((select (m.waiting, m.failed, m.error_message, m.is_active)::text from public.monitor_webhooks as m
+    where m.webhook_id = tests.kept('one')), '(0,1,"secret of the webhook is missing",t)', 'as the view does');
 
 -- Listing ---------------------------------------------------------------------------------------------
 
