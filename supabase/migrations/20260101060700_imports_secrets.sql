@@ -91,6 +91,35 @@ begin
 end;
 $$;
 
+-- The caller knows what is in the file: they sent it. Whoever else may act upon an import does not get to see its
+-- secrets, however its columns are mapped.
+create function private.is_sender(p_batch public.import_batches)
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select private.is_service_caller() or p_batch.initiated_by = auth.uid();
+$$;
+
+-- To show a column, or to look at it in a rule, is to map it: so that is the sender's, where there are secrets.
+create function private.require_sender(p_batch public.import_batches)
+returns void
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if private.has_secrets(p_batch.dataset) and private.is_sender(p_batch) is not true then
+    raise exception using
+      errcode = '42501',
+      message = 'import with secrets is mapped by its sender',
+      detail  = format('import %s', p_batch.id),
+      hint    = 'Send the file yourself.';
+  end if;
+end;
+$$;
+
 -- Where there are secrets: the values that issues quote, as nobody knows (any more) of what.
 create function private.drop_issue_values(p_batch public.import_batches)
 returns void
@@ -126,7 +155,7 @@ $$;
 
 insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
   ('imports.secret_hours', 'number', 1, 720, '24', 'system_admin',
-    'Hours that an import with secret fields may wait, staged, validated, paused or failed, before its secrets are removed.');
+    'Hours that an import with secret fields may wait, staged, validated, queued, paused or failed, before its secrets are removed.');
 
 revoke all on all functions in schema private from public;
 grant execute on function private.has_secrets(text) to authenticated, service_role;

@@ -113,7 +113,8 @@ end;
 $$;
 
 -- The template that an import gets: the one that it names; else, where no mapping was given, one that was saved from
--- a file with the same header, the organization's before those for all, the newest first. None whose fields are gone.
+-- a file with the same header, the organization's before those for all, the newest first. None whose fields are gone. Where
+-- there are secrets, none that somebody else made: it could show them.
 create function private.choose_template(p_batch public.import_batches, p_columns text[])
 returns public.import_templates
 language sql stable
@@ -131,6 +132,7 @@ as $$
       and t.replaced_at is null
       and t.archived_at is null
       and (t.org_id = p_batch.org_id or t.org_id is null)
+      and (t.org_id is null or t.created_by = p_batch.initiated_by or not private.has_secrets(t.dataset))
       and not exists (
         select from jsonb_object_keys(t.config -> 'mapping') as k
         where k not in (select f.name from public.dataset_fields as f where f.dataset = t.dataset)

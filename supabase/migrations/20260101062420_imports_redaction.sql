@@ -75,7 +75,7 @@ create trigger _500_redact
   for each row when (old.status is distinct from new.status and new.status in ('cancelled', 'undone') and new.staged_at is not null)
   execute function private.tg_import_batches__redact();
 
--- Removes the secrets of one import that waited too long, also for somebody to resume it: cancelled where it still could be
+-- Removes the secrets of one import that waited too long, also for its turn or for somebody to resume it: cancelled where it still could be
 -- applied; what failed stays as it is, but cannot be tried again. And of one that was cancelled or undone and is too large
 -- to be dealt with there. False: there is none, or its last task is in flight. For maintenance.
 create function private.remove_waiting_secrets()
@@ -96,7 +96,7 @@ begin
       coalesce(b.finished_at, b.validated_at, b.staged_at)
         < now() - make_interval(hours => private.setting('imports.secret_hours', b.org_id)::integer)
       and (b.status in ('staged', 'validated', 'failed') or exists (
-        select from public.scheduled_jobs as j where j.batch_id = b.id and j.status = 'paused' and j.job_type <> 'undo'
+        select from public.scheduled_jobs as j where j.batch_id = b.id and j.status in ('queued', 'paused') and j.job_type <> 'undo'
       ))
     ))
   order by b.staged_at
@@ -108,7 +108,7 @@ begin
   -- The job before the batch: in the order in which the workers lock them.
   perform private.cancel_job(j.id)
   from public.scheduled_jobs as j
-  where j.batch_id = v_batch.id and j.status = 'paused' and j.job_type <> 'undo';
+  where j.batch_id = v_batch.id and j.status in ('queued', 'paused') and j.job_type <> 'undo';
 
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;

@@ -48,6 +48,7 @@ begin
   perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
+  perform private.require_sender(v_batch);
 
   if not (v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)) then
     raise exception using
@@ -111,7 +112,7 @@ $$;
 comment on function public.set_import_mapping(uuid, jsonb, jsonb, uuid, uuid[]) is
   'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns '
   'its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. '
-  'template_id: takes the mapping and options of a template, but for those that are given here. '
+  'template_id: takes the mapping and options of a template, but for those that are given here. An import with secrets is its sender''s to map. '
   'depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409, '
   'PT422 (the file lacks columns of the template).';
 

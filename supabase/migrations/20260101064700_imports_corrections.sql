@@ -72,6 +72,7 @@ as $$
 declare
   v_parent  public.import_batches := private.find_correctable(p_import_id);
   v_columns text[] := array_remove(private.file_columns(v_parent, v_parent.columns), null);
+  v_copied  text[] := case when private.is_sender(v_parent) then v_parent.columns else private.shown_columns(v_parent) end;
   v_created jsonb;
   v_child   public.import_batches;
   v_row     integer;
@@ -128,7 +129,10 @@ begin
   select
     v_child.staged_on, v_child.id, row_number() over (order by r.row_number), r.line_number,
     array(
-      select case when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name else r.cells[f.position] end
+      select case
+        when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name
+        when f.name = any (v_copied) then r.cells[f.position] -- else it may be a secret, and not the caller's
+      end
       from unnest(v_parent.columns) with ordinality as f (name, position)
       where f.name = any (v_columns)
       order by f.position

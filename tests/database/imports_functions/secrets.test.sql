@@ -1,6 +1,6 @@
 -- Secret fields: taken as they are, shown nowhere, and gone when the import is.
 begin;
-select plan(72);
+select plan(84);
 select tests.set_up_actors();
 
 create table private.doors (
@@ -180,6 +180,42 @@ select throws_ok($$ select public.correct_import(tests.kept('both'), '[{"pin": "
 select is(tests.sqlstate_of($$ select public.cancel_import(tests.kept('early')) $$), '00000', 'an import is cancelled');
 select is(pg_temp.staged(tests.kept('early')), '-', 'all its secrets go at once');
 
+-- Other people's -------------------------------------------------------------------------------------
+
+select tests.act_as('max');
+select tests.keep('his', tests.stage_import('doors', '{code,pin,spare}', '[["I1", "s3cret one", "s3cret"], ["I2", "s3cret but longer than it may be", "s3cret"]]'));
+select tests.run_import(tests.kept('his'), false);
+select tests.act_as('ann');
+select throws_ok($$ select public.set_import_mapping(tests.kept('his'), '{"code": "code", "mail": "pin"}') $$, '42501',
+  'import with secrets is mapped by its sender', 'an admin does not map to what is shown what somebody else sent');
+select throws_ok($$ select public.set_import_mapping(tests.kept('his'), '{"code": {"column": "code", "transforms": [{"classify": [{"column": "spare", "matches": "^s", "then": "x"}]}]}}') $$,
+  '42501', 'import with secrets is mapped by its sender', 'nor asks for it by rules');
+select throws_ok($$ select public.set_import_mapping(tests.kept('his'), options => '{"blank": "clear"}') $$, '42501',
+  'import with secrets is mapped by its sender', 'nor changes what the sender is about to apply');
+select lives_ok($$ select public.preview_import(tests.kept('his')) $$, 'but works on it');
+select tests.run_jobs();
+select tests.keep('hers', (public.correct_import(tests.kept('his'), '[{"row": 2, "cells": {"code": "I3"}}]') ->> 'id')::uuid);
+select is(pg_temp.staged(tests.kept('hers')), '-', 'in an admin''s correction of it secrets are blank');
+select lives_ok($$ select public.set_import_mapping(tests.kept('hers'), '{"code": "code", "mail": "pin"}') $$, 'which is hers to map');
+select lives_ok($$ select public.cancel_import(tests.kept('hers')) $$, 'and to cancel');
+select tests.act_as_role('service_role');
+select lives_ok($$ select public.set_import_mapping(tests.kept('his'), '{"code": "code", "pin": "pin"}') $$, 'the service maps any');
+select tests.act_as('max');
+select public.cancel_import(tests.kept('his'));
+
+select tests.act_as('ann');
+select tests.keep('bait', tests.stage_import('doors', '{code,pin}', '[["K1", "mine"]]', null, '{"code": "code", "mail": "pin"}'));
+select public.save_import_template(tests.kept('bait'), 'bait');
+select tests.keep('own', tests.stage_import('doors', '{code,pin}', '[["K1", "mine"]]'));
+select is(public.get_import(tests.kept('own')) #>> '{suggested_mapping,mail,reason}', 'template', 'one''s own template is chosen by the header');
+select tests.act_as('max');
+select tests.keep('victim', tests.stage_import('doors', '{code,pin}', '[["K1", "s3cret"]]'));
+select is(public.get_import(tests.kept('victim')) -> 'sample', '[["K1", null]]', 'that of somebody else is not: it could show secrets');
+select lives_ok($$ select public.set_import_mapping(tests.kept('victim'),
+    template_id => (public.list_import_templates('doors') #>> '{templates,0,id}')::uuid) $$, 'unless it is named');
+select public.set_import_mapping(tests.kept('victim'), '{"code": "code", "pin": "pin"}');
+select public.cancel_import(tests.kept('victim'));
+
 -- Nothing anywhere -----------------------------------------------------------------------------------
 
 select public.cancel_import(tests.kept('both'));
@@ -220,6 +256,12 @@ select tests.run_import(tests.kept('judged'), false);
 select tests.keep('plain', tests.stage_import('customers', '{external_id,name}', '[["G1", "s3cret one"]]'));
 select public.preview_import(tests.kept('judged'), true);
 select public.pause_import(tests.kept('judged'));
+select tests.keep('waiting', tests.stage_import('doors', '{code,pin}', '[["L1", "s3cret one"]]'));
+select public.set_import_mapping(tests.kept('waiting'), depends_on => array[tests.kept('plain')]);
+select public.validate_import(tests.kept('waiting'), true);
+select tests.keep('later', tests.stage_import('doors', '{code,pin}', '[["L2", "s3cret one"]]'));
+select tests.run_import(tests.kept('later'), false);
+select public.change_job((public.commit_import(tests.kept('later')) ->> 'id')::uuid, run_at => now() + interval '30 days');
 select throws_ok($$ select private.remove_waiting_secrets() $$, '42501', null, 'people do not remove them');
 select throws_ok($$ select public.set_setting('imports.secret_hours', '1') $$, '42501', 'setting is not the caller''s to change', 'nor say when');
 select tests.act_as('sid');
@@ -229,12 +271,13 @@ select is(private.remove_waiting_secrets(), false, 'what is new stays');
 update public.import_batches as b set staged_at = now() - interval '3 hours',
   validated_at = case when b.validated_at is not null then now() - interval '3 hours' end,
   finished_at = case when b.finished_at is not null then now() - interval '3 hours' end
-where b.id in (tests.kept('abort'), tests.kept('staged'), tests.kept('judged'), tests.kept('plain'));
-select is(array(select private.remove_waiting_secrets() from generate_series(1, 4)), '{t,t,t,f}', 'what waited too long is dealt with, one by one');
+where b.id in (tests.kept('abort'), tests.kept('staged'), tests.kept('judged'), tests.kept('waiting'), tests.kept('later'), tests.kept('plain'));
+select is(array(select private.remove_waiting_secrets() from generate_series(1, 6)), '{t,t,t,t,t,f}', 'what waited too long is dealt with, one by one');
 select tests.act_as('max');
-select is(array(select public.get_import(tests.kept(k)) ->> 'status' from unnest('{abort,staged,judged,plain}'::text[]) with ordinality as u (k, n) order by n),
-  '{failed,cancelled,cancelled,staged}', 'cancelled where it could still be applied; other datasets have nothing to do with it');
+select is(array(select public.get_import(tests.kept(k)) ->> 'status' from unnest('{abort,staged,judged,waiting,later,plain}'::text[]) with ordinality as u (k, n) order by n),
+  '{failed,cancelled,cancelled,cancelled,cancelled,staged}', 'cancelled where it could still be applied; other datasets have nothing to do with it');
 select is(pg_temp.staged(tests.kept('abort')) || pg_temp.staged(tests.kept('staged')) || pg_temp.staged(tests.kept('judged')), '-----', 'without secrets');
+select is(pg_temp.staged(tests.kept('waiting')) || pg_temp.staged(tests.kept('later')), '--', 'also where a job waited for another, or for its time');
 select is(pg_temp.staged(tests.kept('plain')), 'x', 'which others have none of');
 select throws_ok($$ select public.retry_import(tests.kept('abort')) $$, 'PT409', 'secrets of the import were removed', 'it cannot be tried again');
 select throws_ok($$ select public.validate_import(tests.kept('abort')) $$, 'PT409', 'secrets of the import were removed', 'nor judged again');
