@@ -97,7 +97,9 @@ begin
 end;
 $$;
 
--- What the auth service can verify: bcrypt, argon2i and argon2id, Firebase's scrypt; within the bounds that it sets.
+-- What the auth service can verify: bcrypt, argon2i and argon2id, Firebase's scrypt. Argon2 within its own bounds; it has none
+-- for the others, so that a hash could take all of its time (bcrypt) or memory (2^n * r * 128 bytes) at each sign-in:
+-- bcrypt to cost 15, about two seconds, scrypt as far as Firebase goes.
 create function private.is_password_hash(p_hash text)
 returns boolean
 language plpgsql immutable
@@ -105,10 +107,10 @@ security invoker
 set search_path = ''
 as $$
 declare
-  c_bcrypt   constant text := '^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$';
+  c_bcrypt   constant text := '^\$2[abxy]\$(0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}$';
   c_argon2   constant text := '^\$argon2id?\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9][0-9]?)'
     '\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}$';
-  c_fbscrypt constant text := '^\$fbscrypt\$v=1,n=[1-9][0-9]?,r=[1-9][0-9]{0,3},p=[1-9][0-9]{0,2}'
+  c_fbscrypt constant text := '^\$fbscrypt\$v=1,n=([1-9]|1[0-4]),r=[1-8],p=([1-9]|1[0-6])'
     '(,ss=[A-Za-z0-9+/]+={0,2})?(,sk=[A-Za-z0-9+/]+={0,2})?\$[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]+={0,2}$';
   v_parts text[];
 begin
@@ -139,7 +141,7 @@ begin
 end;
 $$;
 
--- As the auth service keeps them: digits alone.
+-- As the auth service keeps them: digits alone, without the (0) that only those dial who leave the country code out.
 create function private.phone_digits(p_phone text)
 returns text
 language plpgsql immutable
@@ -147,7 +149,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return nullif(regexp_replace(regexp_replace(p_phone, '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
+  return nullif(regexp_replace(regexp_replace(
+    regexp_replace(p_phone, '^(([+]|00)[0-9 ]+)[(]0[)]', '\1'), '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
 end;
 $$;
 
@@ -185,10 +188,17 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_seqscan = off
 as $$
-  with organizations as materialized (
+  with organizations as materialized ( -- Acme is the name of one rather than the slug of another, which anybody may take
     select n.name, coalesce(
-      (select o.id from public.organization as o where o.slug = lower(n.name)),
-      (select any_value(o.id) from public.organization as o where lower(o.name) = lower(n.name) having count(*) = 1)
+      (select o.id from public.organization as o where o.slug = n.name),
+      (
+        select case count(*)
+          when 0 then (select s.id from public.organization as s where s.slug = lower(n.name))
+          when 1 then any_value(o.id)
+        end
+        from public.organization as o
+        where lower(o.name) = lower(n.name)
+      )
     ) as id
     from (select distinct btrim(r.organization) as name from unnest(p_rows) as r) as n
   )
@@ -254,6 +264,7 @@ begin
         and n.place = max(n.place) filter (where n.leaves) over (partition by n.person_org_id)
         and not exists (
           select from public.profiles as p
+          join auth.users as a on a.id = p.id and a.deleted_at is null -- the auth service keeps some, for reference
           where p.org_id = n.person_org_id and p.org_role = 'admin' and p.is_active
             and p.id not in (select l.person_id from named as l where l.leaves)
         ) as is_last_admin

@@ -47,7 +47,7 @@ select tests.keep('i', tests.stage_import('users', '{E-Mail,Name,Rolle,Phone,Met
 select is(tests.run_import(tests.kept('i'), false), 'validated', 'an admin''s file of people is judged');
 select results_eq($$ select pg_temp.fates(tests.kept('i')) $$, array[
   '1 pending ada@x.test', '2 pending bo@x.test', '3 skipped ada@x.test email duplicate_in_file', '4 failed cy.x.test email invalid_format',
-  '5 failed di@x.test role invalid_type', '6 failed ed@x.test phone invalid_format', '7 failed eve@x.test metadata invalid_type',
+  '5 failed di@x.test role not_in_list', '6 failed ed@x.test phone invalid_format', '7 failed eve@x.test metadata invalid_type',
   '8 failed fay@x.test metadata invalid_type', '9 failed gil@x.test password invalid_format', '10 failed hal@x.test organization permission_denied',
   '11 failed ben@example.test email already_exists', '12 pending max@example.test', '13 failed email required'],
   'each mistake is an issue of its row; the same address in other letters is one twice');

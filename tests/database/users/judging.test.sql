@@ -1,6 +1,6 @@
 -- What is wrong with rows of people: forms, rights, and who is there already.
 begin;
-select plan(61);
+select plan(68);
 select tests.set_up_actors();
 update public.organization set name = 'Bolt & Co' where id = tests.org_id('bolt');
 insert into public.organization (name, slug) values ('Twin', 'tests-twin-1'), ('Twin', 'tests-twin-2');
@@ -82,6 +82,8 @@ from (values
   ('$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy', true, 'bcrypt'),
   ('$2y$12$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy', true, 'bcrypt, as PHP has it'),
   ('$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhW', false, 'bcrypt, cut off'),
+  ('$2b$15$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy', true, 'bcrypt of two seconds'),
+  ('$2b$16$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy', false, 'bcrypt of more'),
   ('$2a$99$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy', false, 'bcrypt with a cost that it has not'),
   ('$argon2id$v=19$m=19456,t=2,p=1$YWJjZGVmZ2g$qLml1Fcl0rI7hZdGpUzqOtTfSZQGXTrGiK/QBpHgvFY', true, 'argon2id'),
   ('$argon2i$v=19$m=4096,t=3,p=1$YWJjZGVmZ2g$qLml1Fcl0rI7hZdGpUzqOtTfSZQGXTrGiK/QBpHgvFY', true, 'argon2i'),
@@ -92,6 +94,8 @@ from (values
   ('$argon2id$v=19$m=4096,t=3,p=1$YWJjZGVmZ2g$q', false, 'argon2, cut off'),
   ('$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=ou9tdYTGyYm8kuR6Dt0Bp0kDuAYoXrK16mbZO4yGwAn3oLspjnN0/c41v8xZnO1n14J3MjKj1b2g6AUCAlFwMw==$C0sHCg9ek77hsg==$zKVTMvnWVw5BBOZNUdnsalx4c4c7y/w7IS5p6Ut2+CfEFFlz37J9huyQfov4iizN8dbjvEJlM5tQaJP84+hfTw==',
     true, 'Firebase''s scrypt'),
+  ('$fbscrypt$v=1,n=40,r=8,p=1$C0sHCg==$zKVTMg==', false, 'with memory that no auth service has'),
+  ('$fbscrypt$v=1,n=14,r=9999,p=1$C0sHCg==$zKVTMg==', false, 'or with rounds that take it'),
   ('$fbscrypt$v=2,n=14,r=8,p=1$C0sHCg==$zKVTMg==', false, 'Firebase''s scrypt of another version'),
   ('5f4dcc3b5aa765d61d8327deb882cf99', false, 'md5'),
   ('$2a$10$' || repeat('a', 300), false, 'something longer than the column')
@@ -114,6 +118,7 @@ select results_eq($$ select pg_temp.faults('insert', '[
     '5 email already_exists', '6 email already_exists', '7 email already_exists', '8 email already_exists'],
   'phone, metadata, and who has an account, wherever');
 update auth.users set phone = '4930777' where id = tests.user_id('ben');
+select is(private.phone_digits('+49 (0)30 777'), '4930777', 'a 0 that is not dialled from abroad is left out');
 select results_eq($$ select pg_temp.faults('insert', '[{"email": "a@example.test", "phone": "0049 30 777"}]') $$,
   array['1 phone already_exists'], 'a phone number belongs to one person');
 insert into auth.identities (id, provider, provider_id, user_id, identity_data)
@@ -166,6 +171,11 @@ select results_eq($$ select pg_temp.faults('insert', '[
   array['3 organization reference_not_found', '5 organization reference_not_found'],
   who || ' names organizations by slug, or by a name that only one has, and sets passwords')
 from (values ('sid'), ('service')) as w (who) cross join lateral (select pg_temp.claim(who)) as c;
+insert into public.organization (id, name, slug) values (tests.org_id('real'), 'Cargo', 'tests-real'), (tests.org_id('trap'), 'Else', 'cargo');
+select results_eq($$ select n.org_id from private.name_users(null, array(select r from jsonb_populate_recordset(null::private.user_row,
+    '[{"organization": "Cargo"}, {"organization": "cargo"}, {"organization": "ELSE"}, {"organization": "TESTS-Real"}]') as r)) as n order by n.place $$,
+  $$ values (tests.org_id('real')), (tests.org_id('trap')), (tests.org_id('trap')), (tests.org_id('real')) $$,
+  'who takes the name of another for a slug gets only those for whom it was written as one');
 
 -- Deletion -------------------------------------------------------------------------------------------
 
@@ -183,6 +193,10 @@ update public.profiles set org_role = 'admin' where id = tests.user_id('max');
 select results_eq($$ select pg_temp.faults('delete', '[{"email": "ann@example.test"}]') $$, '{}'::text[], 'one of two admins may go');
 select results_eq($$ select pg_temp.faults('delete', '[{"email": "ann@example.test"}, {"email": "mia@example.test"}, {"email": "max@example.test"}]') $$,
   array['3 email last_admin'], 'of all of them one stays');
+update auth.users set deleted_at = now() where id = tests.user_id('max');
+select results_eq($$ select pg_temp.faults('delete', '[{"email": "ann@example.test"}]') $$,
+  array['1 email last_admin'], 'one whom the auth service has deleted, and keeps, counts for nothing');
+update auth.users set deleted_at = null where id = tests.user_id('max');
 update public.profiles set is_active = false where id = tests.user_id('max');
 select results_eq($$ select pg_temp.faults('delete', '[{"email": "ann@example.test"}, {"email": "max@example.test"}]') $$,
   array['1 email last_admin'], 'one who is not active counts for nothing');
