@@ -37,7 +37,8 @@ begin
 end;
 $$;
 
--- From all of them: none is applied after this.
+-- From all of them: none is applied after this. Of a file without a header the names of columns are the first row's cells:
+-- those that fill no field go as well, but for what a file of failed rows adds.
 create function private.redact_import(p_batch public.import_batches)
 returns void
 language plpgsql volatile
@@ -47,7 +48,19 @@ as $$
 begin
   if p_batch.redacted_at is null and private.has_secrets(p_batch.dataset) then
     perform private.redact_rows(p_batch, 0, p_batch.row_count);
-    update public.import_batches as b set redacted_at = clock_timestamp() where b.id = p_batch.id;
+    update public.import_batches as b
+    set redacted_at       = clock_timestamp(),
+        suggested_mapping = null,
+        columns           = array(
+          select case
+            when c.name ~ '^_+(row|line|reason)$' or exists (select from jsonb_each(b.mapping) as m where m.value -> 'columns' ? c.name)
+              then c.name
+            else format('column %s', c.position)
+          end
+          from unnest(b.columns) with ordinality as c (name, position)
+          order by c.position
+        )
+    where b.id = p_batch.id;
   end if;
 end;
 $$;

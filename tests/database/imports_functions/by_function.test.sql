@@ -162,7 +162,7 @@ select tests.act_as('ann');
 select is(tests.run_import(tests.kept('i'), false), 'validated', 'an admin''s import is judged');
 select results_eq($$ select * from pg_temp.fates(tests.kept('i')) $$,
   $$ values (1, 'validated', null), (2, 'failed', 'invalid_type'), (3, 'skipped', 'duplicate_in_file'), (4, 'failed', 'not_welcome'),
-    (5, 'validated', null), (6, 'validated', null), (7, 'failed', 'invalid_type'), (8, 'validated', null), (9, 'validated', null) $$,
+    (5, 'validated', null), (6, 'validated', null), (7, 'failed', 'not_in_list'), (8, 'validated', null), (9, 'validated', null) $$,
   'keys are the same whatever their letters; the check function has a say');
 select results_eq($$ select i.row_number, i.field, i.message, i.value from public.list_import_issues(tests.kept('i'), code => 'not_welcome') as i $$,
   $$ values (4, 'name', 'is not welcome to upsert of tests-acme, says ann@example.test', 'Bad Cy') $$, 'with the claims of whom it works for');
@@ -221,7 +221,7 @@ select public.commit_import(tests.kept('i'));
 select tests.run_jobs();
 select results_eq($$ select * from pg_temp.fates(tests.kept('i')) $$,
   $$ values (1, 'inserted', null), (2, 'failed', 'invalid_type'), (3, 'skipped', 'duplicate_in_file'), (4, 'failed', 'not_welcome'),
-    (5, 'failed', 'nobody'), (6, 'inserted', null), (7, 'failed', 'invalid_type'), (8, 'failed', 'already_exists'), (9, 'inserted', null) $$,
+    (5, 'failed', 'nobody'), (6, 'inserted', null), (7, 'failed', 'not_in_list'), (8, 'failed', 'already_exists'), (9, 'inserted', null) $$,
   'the function writes, and refuses rows with codes of its own');
 select results_eq($$ select i.field, i.message, i.sqlstate, i.constraint_name from public.list_import_issues(tests.kept('i'), code => 'nobody') as i $$,
   $$ values ('name', 'nobody is no member', 'IR001', null::text) $$, 'a field and a message');

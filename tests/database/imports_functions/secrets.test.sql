@@ -1,6 +1,6 @@
 -- Secret fields: taken as they are, shown nowhere, and gone when the import is.
 begin;
-select plan(84);
+select plan(86);
 select tests.set_up_actors();
 
 create table private.doors (
@@ -241,6 +241,15 @@ begin
 end;
 $$;
 select is_empty('select * from pg_temp.traces()', 'no table holds a trace: rows, issues, outcomes, plans, jobs, tasks, logs, previews, sessions');
+
+-- Without a header -----------------------------------------------------------------------------------
+
+select tests.act_as('max');
+select tests.keep('bare', tests.stage_import('doors', '{M1,s3cret,s3cret code}', '[["M2", "s3cret", "x"]]'));
+select public.set_import_mapping(tests.kept('bare'), '{"code": "M1"}');
+select is(public.cancel_import(tests.kept('bare')) -> 'columns', '["M1", "column 2", "column 3"]', 'names of columns go that may be secrets');
+select tests.act_as_role('postgres');
+select is_empty('select * from pg_temp.traces()', 'without a trace');
 
 -- Failing --------------------------------------------------------------------------------------------
 
