@@ -24,8 +24,10 @@ export function usersApp(): App {
   })
   app.openapi(routes.remove, async (c) => {
     const { wait, ...query } = c.req.valid('query')
+    const body = c.req.valid('json')
     const idempotency_key = c.req.valid('header')['idempotency-key']
-    const started = await c.env.db('delete_users', { ...query, ...c.req.valid('json'), idempotency_key })
+    const dry_run = query.dry_run || body?.dry_run // one who says so is enough
+    const started = await c.env.db('delete_users', { ...query, ...body, dry_run, idempotency_key })
     return told(c.env.db, started as ImportDocument, wait, () => 200)
   })
   app.openapi(routes.list, async (c) => {

@@ -31,6 +31,9 @@ checks (position, passed, name) as (
   from not_null as n
   left join private.auth_columns() as w on w.table_name = 'users' and w.column_name = n.column_name
   union all
+  select 3, exists (select from present as p where p.table_name = 'identities' and p.column_name = 'email' and p.type_name = 'text'),
+    'auth.identities.email, which is looked at, is there'
+  union all
   select 4, has_table_privilege(format('auth.%I', t.name), p.name), format('postgres may %s auth.%s', p.name, t.name)
   from (values ('users'), ('identities')) as t (name)
   cross join (values ('select'), ('insert'), ('update'), ('delete')) as p (name)

@@ -211,11 +211,12 @@ security definer
 set search_path = ''
 as $$
 declare
-  c_most   constant integer := 100000;
-  v_org_id uuid := private.resolve_organization(p_org_id);
-  v_ids    uuid[];
-  v_count  integer;
-  v_list   jsonb;
+  c_most       constant integer := 100000;
+  v_org_id     uuid := private.resolve_organization(p_org_id);
+  v_cell_bytes bigint := private.setting('imports.max_cell_bytes', v_org_id)::bigint;
+  v_ids        uuid[];
+  v_count      integer;
+  v_list       jsonb;
 begin
   perform private.require_org_role(v_org_id, 'admin');
   if num_nonnulls(p_ids, p_emails, p_import_id) <> 1 then
@@ -238,6 +239,12 @@ begin
       message = 'too many users at once',
       detail  = format('got %s', v_count),
       hint    = format('At most %s in a call; or import a file of the dataset users with mode delete.', c_most);
+  elsif exists (select from unnest(p_emails) as e where octet_length(e) > v_cell_bytes) then
+    raise exception using
+      errcode = 'PT413',
+      message = 'users are too large',
+      detail  = format('an address is longer than %s bytes', v_cell_bytes),
+      hint    = 'Addresses have at most 255 bytes.';
   end if;
 
   v_list := case when v_ids is not null then private.addresses_of(v_ids) else to_jsonb(p_emails) end;

@@ -1,6 +1,6 @@
 -- create_users, delete_users, list_users and list_user_results.
 begin;
-select plan(61);
+select plan(62);
 select tests.set_up_actors();
 insert into private.settings (key, org_id, value) values ('users.may_confirm', tests.org_id('acme'), 'true');
 
@@ -132,6 +132,7 @@ from (values
   ('ids => ''{}''', '22023', 'no users to delete', 'an empty list names nobody'),
   ('emails => ''{null}''', '22023', 'no users to delete', 'nor does a null'),
   ('emails => array(select n::text from generate_series(1, 100001) as n)', 'PT413', 'too many users at once', 'more than 100000'),
+  ('emails => array[repeat(''x'', 1048577)]', 'PT413', 'users are too large', 'what no file may have in a cell'),
   ('import_id => gen_random_uuid()', 'PT404', 'import not found', 'an import that is not there'),
   ('import_id => tests.stage_import(''customers'', ''{name}'', ''[["a"]]'')', '22023', 'import is not of users', 'one of something else'),
   ('emails => ''{ben@example.test}'', org_id => tests.org_id(''bolt'')', 'PT404', 'organization not found', 'another organization''s people')

@@ -76,6 +76,11 @@ describe('DELETE /users', () => {
     ['?emails=a@example.com,b@example.com&wait=0', undefined, { emails: ['a@example.com', 'b@example.com'] }],
     [`?import_id=${id}&dry_run=true`, undefined, { import_id: id, dry_run: true }],
     ['', { emails: ['a@example.com'], dry_run: true }, { emails: ['a@example.com'], dry_run: true }],
+    [
+      '?dry_run=true',
+      { emails: ['a@example.com'], dry_run: false },
+      { emails: ['a@example.com'], dry_run: true },
+    ],
     [`?org_id=${id}`, { ids: [id] }, { ids: [id], org_id: id }],
   ])('%s %j', async (query, body, args) => {
     const answer = await send('DELETE', `/users${query}`, {
