@@ -1,7 +1,7 @@
 import { type SupabaseContext, withSupabase } from '@supabase/server'
 import { corsHeaders } from '@supabase/supabase-js/cors'
 import { type App, openApiDocument } from './app.ts'
-import { databaseOf } from './caller.ts'
+import { clientFor, databaseOf } from './caller.ts'
 import { failure, shaped } from './reply.ts'
 import { storedFilesOf } from './stored-files.ts'
 
@@ -22,7 +22,7 @@ export function entryOf(app: App, name: string): { fetch(request: Request): Prom
     { auth: ['user', 'secret'], cors },
     async (request, ctx: SupabaseContext) => {
       try {
-        return await app.fetch(request, { db: databaseOf(ctx), files: storedFilesOf(ctx) })
+        return await app.fetch(request, { db: databaseOf(ctx), files: storedFilesOf(clientFor(ctx)) })
       } catch (cause) {
         return failure(cause) // what is thrown past withSupabase has no CORS headers
       }

@@ -1,8 +1,7 @@
-import type { SupabaseContext } from '@supabase/server'
-import { clientFor } from './caller.ts'
+import type { SupabaseClient } from '@supabase/supabase-js'
 import { Refusal } from './refusal.ts'
 
-/** The files in the bucket imports, as far as the caller of the request may have them. */
+/** The files in the bucket imports, as far as somebody may have them. */
 export interface StoredFiles {
   /** Where somebody may upload a file, without credentials. */
   signUpload(path: string): Promise<UploadTarget>
@@ -22,9 +21,9 @@ export interface UploadTarget {
 const bucket = 'imports'
 const readableFor = 600
 
-/** The bucket imports, as the caller. Its policies say what they may. */
-export function storedFilesOf(ctx: SupabaseContext): StoredFiles {
-  const files = () => clientFor(ctx).storage.from(bucket)
+/** The bucket imports, with the rights of a client: its policies say what that may. */
+export function storedFilesOf(client: Pick<SupabaseClient, 'storage'>): StoredFiles {
+  const files = () => client.storage.from(bucket)
   return {
     async signUpload(path) {
       const { data, error } = await files().createSignedUploadUrl(path)

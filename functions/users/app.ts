@@ -15,12 +15,12 @@ export function usersApp(): App {
     return told(c.env.db, started as ImportDocument, c.req.valid('query').wait, statusOfCreation)
   })
   app.openapi(routes.upload, async (c) => {
-    const { document, replayed } = await createImport(
+    const { document, replayed, status } = await createImport(
       c.req.raw,
       { ...c.req.query(), dataset: 'users' },
-      c.env.db,
+      c.env,
     )
-    return made(document, replayed)
+    return made(document, replayed, status)
   })
   app.openapi(routes.remove, async (c) => {
     const { wait, ...query } = c.req.valid('query')

@@ -1,11 +1,10 @@
 import { type SupabaseContext, withSupabase } from '@supabase/server'
-import { databaseOf, type Environment } from '../_shared/caller.ts'
+import { type CallDatabase, databaseOf } from '../_shared/caller.ts'
 import { malformed, Refusal } from '../_shared/refusal.ts'
 import { failure, shaped } from '../_shared/reply.ts'
-import { storedFilesOf } from '../_shared/stored-files.ts'
 
 /** Does what the database has posted to a route. What it returns is kept by pg_net for a while, for whoever looks there. */
-export type Route = (body: unknown, env: Environment) => Promise<unknown>
+export type Route = (body: unknown, db: CallDatabase) => Promise<unknown>
 
 /** On the platform: lets work end that goes on when the database no longer waits for the answer. */
 declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void } | undefined
@@ -15,7 +14,7 @@ export function workerOf(routes: Record<string, Route>): { fetch(request: Reques
   const forDatabase = withSupabase({ auth: 'secret' }, async (request, ctx: SupabaseContext) => {
     try {
       const route = routeOf(request, routes)
-      const work = route(await jsonOf(request), { db: databaseOf(ctx), files: storedFilesOf(ctx) })
+      const work = route(await jsonOf(request), databaseOf(ctx))
       if (typeof EdgeRuntime !== 'undefined') EdgeRuntime.waitUntil(work.catch(() => {}))
       return Response.json(await work)
     } catch (cause) {

@@ -3,7 +3,7 @@ import { createSHA256 } from 'hash-wasm'
 import { z } from 'zod'
 import { type Transaction, withConnection } from '../_shared/connection.ts'
 import { malformed, Refusal } from '../_shared/refusal.ts'
-import { readRange, type StoredFiles } from '../_shared/stored-files.ts'
+import { readRange } from '../_shared/stored-files.ts'
 import { encodings } from '../_shared/upload/encoding.ts'
 import { piecesOf, readHeader, type Scanner } from '../_shared/upload/file.ts'
 import { answerTo, asIngest, type Limits } from '../_shared/upload/ingest.ts'
@@ -17,6 +17,7 @@ import {
   type Staged,
   stageRows,
 } from '../_shared/upload/stage.ts'
+import { serviceFiles } from './service-files.ts'
 import { type Call, TaskFailure, taskRoute } from './task.ts'
 
 const formatSchema = z.object({
@@ -54,25 +55,20 @@ interface State {
 }
 
 /** Takes in a range of a stored file; the database has the next one posted. The last of them tells of the whole. */
-export const ingest = taskRoute(async ({ work }, call, { files }) => {
+export const ingest = taskRoute(async ({ work }, call) => {
   const file = work as Ingest
   const before = file.state === null ? undefined : (JSON.parse(file.state) as State)
   // The call that read the end was lost before it could say so.
   if (before?.whole) return before.whole
   try {
-    return (await takeIn(file, before, call, files)).whole
+    return (await takeIn(file, before, call)).whole
   } catch (cause) {
     throw failureOf(cause)
   }
 })
 
-async function takeIn(
-  file: Ingest,
-  before: State | undefined,
-  call: Call,
-  files: StoredFiles,
-): Promise<State> {
-  const url = await files.signRead(file.storage_path)
+async function takeIn(file: Ingest, before: State | undefined, call: Call): Promise<State> {
+  const url = await serviceFiles().signRead(file.storage_path)
   const reader = await openRange(url, file, before)
   try {
     return await withConnection((connection) =>

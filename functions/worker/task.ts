@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Environment } from '../_shared/caller.ts'
+import type { CallDatabase } from '../_shared/caller.ts'
 import { malformed, Refusal } from '../_shared/refusal.ts'
 import type { Route } from './app.ts'
 
@@ -22,7 +22,7 @@ export interface Task {
 }
 
 /** Does a task; its result goes to the database. Undefined: it has reported by itself, over the direct connection. */
-export type Work = (task: Task, call: Call, env: Environment) => Promise<unknown>
+export type Work = (task: Task, call: Call, db: CallDatabase) => Promise<unknown>
 
 /** Why a task could not be done. The class of the SQLSTATE decides whether it is tried again. */
 export class TaskFailure extends Error {
@@ -48,13 +48,12 @@ const callSchema = z.object({ task_id: z.int(), token: z.uuid() })
 
 /** A route for a task of the queue: asks what it is, does it, and reports how it ended. */
 export function taskRoute(work: Work): Route {
-  return async (body, env) => {
-    const { db } = env
+  return async (body, db) => {
     const call = callOf(body)
     const task = (await db('get_worker_task', { ...call })) as Task
     let result: unknown
     try {
-      result = await work(task, call, env)
+      result = await work(task, call, db)
     } catch (cause) {
       if (isOver(cause)) throw cause
       const { error, retryAfterSeconds } = failureOf(cause)

@@ -79,9 +79,11 @@ function customers(count: number): string {
 }
 
 async function stagedRows(importId: string): Promise<unknown[]> {
-  return sql`
-    select r.row_number, r.line_number, r.cells from private.import_rows as r
-    where r.batch_id = ${importId} order by r.row_number`
+  return [
+    ...(await sql`
+      select r.row_number, r.line_number, r.cells from private.import_rows as r
+      where r.batch_id = ${importId} order by r.row_number`),
+  ]
 }
 
 describe('a place to upload to', () => {

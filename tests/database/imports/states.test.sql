@@ -6,7 +6,7 @@ select tests.set_up_actors();
 -- Every pair of states; each is tried on an import of its own, put into the first state past the guard.
 create temporary table allowed (old text, new text);
 insert into allowed values
-  ('receiving', 'staged'), ('receiving', 'failed'), ('staged', 'validating'), ('staged', 'cancelled'),
+  ('receiving', 'staged'), ('receiving', 'failed'), ('receiving', 'cancelled'), ('staged', 'validating'), ('staged', 'cancelled'),
     ('validating', 'validated'), ('validating', 'failed'), ('validating', 'cancelled'),
   ('validated', 'staged'), ('validated', 'validating'), ('validated', 'committing'), ('validated', 'cancelled'),
     ('committing', 'completed'), ('committing', 'failed'),
@@ -35,8 +35,8 @@ select is_empty(
   $$ select m.old, m.new, m.result from moves as m left join allowed as a using (old, new)
      where a.old is null and m.old <> m.new and m.result <> 'PT409 import cannot go on that way' $$,
        'nothing else does');
-select is((select count(*) from moves as m where m.old <> m.new and m.result <> 'moved'), 65::bigint,
-  'and that is sixty-five moves');
+select is((select count(*) from moves as m where m.old <> m.new and m.result <> 'moved'), 64::bigint,
+  'and that is sixty-four moves');
 
 -- What goes with it ----------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ select results_eq(
     j.total_count
      from public.scheduled_jobs as j where j.batch_id = tests.kept('a') and j.job_type = 'commit' $$,
   $$ values (tests.org_id('acme'), tests.user_id('max'), 'user', tests.user_id('max'), 'pending', 'commit',
-    tests.kept('a'), 'customer', 1) $$,
+    tests.kept('a'), 'customer', 1::bigint) $$,
   'the rest is filled in');
 select throws_ok($$ select claims from public.scheduled_jobs $$, '42501', 'permission denied for table scheduled_jobs',
   'nobody reads claims');
@@ -72,7 +72,7 @@ select results_eq(
     j.total_count
      from public.scheduled_jobs as j where j.batch_id = tests.kept('b') and j.job_type = 'commit' $$,
   $$ values (tests.org_id('acme'), tests.user_id('max'), 'user', tests.user_id('max'), tests.user_id('max')::text,
-    'authenticated', tests.kept('b'), 1) $$,
+    'authenticated', tests.kept('b'), 1::bigint) $$,
   'nothing that an insert says names another actor');
 select tests.run_jobs();
 

@@ -279,7 +279,7 @@ select is((select string_agg(e.sqlstate, ',') from public.sync_error_log as e wh
 select pg_temp.hurry();
 select tests.run_jobs();
 select is(pg_temp.job_status('slow'), 'completed', 'the pieces end the job');
-select is((select j.done_count from public.scheduled_jobs as j where j.id = tests.kept('slow')), 4001,
+select is((select j.done_count from public.scheduled_jobs as j where j.id = tests.kept('slow')), 4001::bigint,
   'with every row done once');
 
 select pg_temp.job('small', '{"raise": "57014"}', 1000, 1000);

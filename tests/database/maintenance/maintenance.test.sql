@@ -8,7 +8,7 @@ select tests.set_up_actors();
 select is(
   (select array_agg(j.jobname || ' ' || j.schedule order by j.jobname) from cron.job as j
     where j.jobname ~ '^(jobs|imports|maintenance)\.' and j.jobname !~ '^jobs\.work_'),
-  '{"imports.expire_sessions 17 * * * *","imports.fail_interrupted 30 seconds","imports.purge_previews */5 * * * *","imports.remove_secrets * * * * *","jobs.cancel_overdue 10 seconds","jobs.tend 5 seconds","maintenance.create_partitions 7 * * * *","maintenance.purge_expired 37 * * * *"}', 'what cron runs');
+  '{"imports.delete_files */5 * * * *","imports.drop_ingests 10 seconds","imports.expire_sessions 17 * * * *","imports.fail_interrupted 30 seconds","imports.purge_previews */5 * * * *","imports.remove_secrets * * * * *","jobs.cancel_overdue 10 seconds","jobs.tend 5 seconds","maintenance.create_partitions 7 * * * *","maintenance.purge_expired 37 * * * *"}', 'what cron runs');
 select is((select bool_and(j.active and j.username = 'postgres' and j.database = current_database()) from cron.job as j
   where j.jobname ~ '^(jobs|imports|maintenance)\.'), true, 'as postgres, here');
 select private.set_worker_count(3);

@@ -59,7 +59,7 @@ select results_eq(
   $$ select m.job_type, m.status::text, m.run_as::text, m.actor, m.total_count, m.done_count, m.failed_count,
     m.waiting_tasks, m.running_tasks, m.dead_tasks, m.failed_attempts
      from public.monitor_jobs as m where m.import_id = tests.kept('running') order by m.created_at $$,
-  $$ values ('validate', 'completed', 'user', 'max@example.test', 4, 4, 0, 0::bigint, 0::bigint, 0::bigint, 0::bigint),
+  $$ values ('validate', 'completed', 'user', 'max@example.test', 4::bigint, 4::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint),
     ('commit', 'running', 'user', 'max@example.test', 4, 1, 0, 3, 0, 0, 1) $$,
   'monitor_jobs: tasks and failed attempts');
 select results_eq(

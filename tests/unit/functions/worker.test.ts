@@ -1,9 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import type { CallDatabase } from '../../../functions/_shared/caller.ts'
 import { Refusal } from '../../../functions/_shared/refusal.ts'
 import { workerOf } from '../../../functions/worker/app.ts'
 import { TaskFailure, taskRoute, type Work } from '../../../functions/worker/task.ts'
-import { noFiles } from '../../support/files.ts'
 
 const call = { task_id: 7, token: '6f9619ff-8b86-4d01-b42d-00cf4fc964ff' }
 
@@ -62,12 +60,11 @@ describe('the route of a task', () => {
   /** Does a call with a database that tells of a task and takes reports; says what it was asked after that. */
   async function run(work: Work, answers: Record<string, unknown> = {}) {
     const calls: [string, Record<string, unknown>][] = []
-    const db: CallDatabase = async (rpc, args) => {
+    const answer = taskRoute(work)(call, async (rpc, args) => {
       calls.push([rpc, args])
       if (answers[rpc] instanceof Error) throw answers[rpc]
       return answers[rpc] ?? true
-    }
-    const answer = taskRoute(work)(call, { db, files: noFiles })
+    })
     return { answer: await answer.catch((cause: unknown) => cause), calls: calls.slice(1), first: calls[0] }
   }
 
@@ -122,7 +119,7 @@ describe('the route of a task', () => {
   it.each([null, {}, { task_id: '7', token: call.token }, { task_id: 7, token: 'x' }])(
     'refuses the body %j',
     async (body) => {
-      const answer = taskRoute(async () => 1)(body, { db: async () => null, files: noFiles })
+      const answer = taskRoute(async () => 1)(body, async () => null)
       await expect(answer).rejects.toMatchObject({ status: 400, body: { message: 'request is not valid' } })
     },
   )
