@@ -35,7 +35,10 @@ export function readArguments<Options extends Record<string, number | boolean>>(
   }
 }
 
+/** A number, or a size as so many bytes. */
 function countOf(name: string, text: string): number {
+  const [, size, unit] = /^(\d+)(MB|GB)$/.exec(text) ?? []
+  if (Number(size) > 0) return Number(size) * (unit === 'GB' ? 1e9 : 1e6)
   const count = Number(text)
   if (Number.isInteger(count) && count > 0 && count <= 10_000_000) return count
   throw new Error(`--${name} is ${text}; it must be a whole number from 1 to 10000000`)

@@ -47,7 +47,7 @@ export function uncorrected(
     },
     ...(mails.mailbox && { options: { drivers: { email: mails.mailbox } } }),
     api: { schemas: ['public'] },
-    storage: { enabled: true },
+    storage: { enabled: true, file_size_limit: '5GiB' },
     db: { migrations: { enabled: false } }, // The Supabase CLI keeps the history.
   })
   app._storageAdapter = storedFiles(filesFolder)

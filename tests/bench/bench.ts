@@ -30,9 +30,10 @@ import {
   writeSection,
 } from './report.ts'
 import { ownStack } from './stack.ts'
+import { benchStorage } from './storage.ts'
 import { benchUsers } from './users.ts'
 
-const usage = `npm run bench [-- --rows N] [--fairness | --users N]
+const usage = `npm run bench [-- --rows N] [--fairness | --users N | --storage SIZE]
 
 Times an import over HTTP beside raw COPY and beside supabase-js in batches of 1,000, on a stack of its own, and writes
 docs/benchmarks.md. The exit code is 0 if all counts are right; it does not depend on the times.
@@ -40,17 +41,24 @@ docs/benchmarks.md. The exit code is 0 if all counts are right; it does not depe
   --rows N     how many rows the file has (1000000)
   --fairness   times imports of 100 rows while another organization's of so many runs, in place of all that
   --users N    times the creation of so many people beside sign-ups one by one and bcrypt alone, in place of all that
+  --storage S  times a stored file of such a size (100MB, 1GB) beside the same rows in one request, in place of all that
   --help       this text`
 
 /** Beyond so many rows supabase-js is measured on fewer, and its time is scaled. */
 const peerLimit = 200_000
 const peerRows = 100_000
 
-const { rows, fairness, users } = readArguments(usage, { rows: 1_000_000, fairness: false, users: 0 })
+const { rows, fairness, users, storage } = readArguments(usage, {
+  rows: 1_000_000,
+  fairness: false,
+  users: 0,
+  storage: 0,
+})
 await runCommand(chosen)
 
 function chosen(later: Later): Promise<number> {
   if (fairness) return benchFairness(later, rows)
+  if (storage > 0) return benchStorage(later, storage)
   return users > 0 ? benchUsers(later, users) : bench(later)
 }
 

@@ -139,7 +139,7 @@ select is(pg_temp.events('good'), 'run, run, run, advance, run, advance, end com
 select results_eq(
   $$ select j.status::text, j.done_count, j.error, j.finished_at is not null from public.scheduled_jobs as j
     where j.id = tests.kept('good') $$,
-  $$ values ('completed', 35, null::jsonb, true) $$, 'it completed');
+  $$ values ('completed', 35::bigint, null::jsonb, true) $$, 'it completed');
 select is(private.run_task(0), true, 'a task that is gone is no error');
 
 -- Run as -----------------------------------------------------------------------------------------------
