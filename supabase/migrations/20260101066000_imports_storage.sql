@@ -2,8 +2,13 @@
 -- Needs: jobs_remote, imports_rpc, and Storage's schema.
 -- Exposes: prepare_import_upload, ingest_import; for the service key list_expired_files. The job type ingest.
 
-insert into private.job_types (job_type, run_function, advance_function, end_function, describe_function, complete_function)
-values ('ingest', 'private.run_ingest', 'private.is_ingested', 'private.end_ingest', 'private.describe_ingest', 'private.complete_ingest');
+insert into private.job_types (
+  job_type, run_function, advance_function, end_function, describe_function, complete_function, right_function
+)
+values (
+  'ingest', 'private.run_ingest', 'private.is_ingested', 'private.end_ingest', 'private.describe_ingest', 'private.complete_ingest',
+  'private.require_import_job_right'
+);
 insert into public.sync_retry_policy (job_type) values ('ingest');
 
 insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values

@@ -18,7 +18,7 @@ export function overLimit(what: string, limit: number): Error {
   return tooLarge(
     'file is too large for a request',
     `${what}, the limit is ${limit}`,
-    'Send it by way of Storage (POST /imports?upload=storage), or split it into several imports.',
+    'Send it by way of Storage (upload=storage), split it into several imports, or have the limit imports.max_request_bytes raised.',
   )
 }
 
