@@ -4,6 +4,7 @@ import { malformed, Refusal } from '../_shared/refusal.ts'
 import type { Route } from './app.ts'
 import { outboundFetch } from './outbound.ts'
 import { OutboundFailure } from './outbound-failure.ts'
+import { retryAfter } from './retry-after.ts'
 
 interface Delivery {
   id: string
@@ -63,11 +64,4 @@ async function post({ url, headers, body, allow_private }: Delivery): Promise<Ou
     console.error(cause)
     return { error: { code: 'XX000', message: 'unexpected error', details: null } }
   }
-}
-
-/** In seconds, or until a time. */
-function retryAfter(headers: Headers): number | undefined {
-  const text = headers.get('retry-after') ?? ''
-  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : Math.ceil((Date.parse(text) - Date.now()) / 1000)
-  return Number.isFinite(seconds) ? Math.max(seconds, 0) : undefined
 }

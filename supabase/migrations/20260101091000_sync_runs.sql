@@ -119,9 +119,9 @@ security invoker
 set search_path = ''
 as $$
   select p_error || jsonb_build_object('code', case
-    when p_error ->> 'code' = 'SY001' then 'source_not_data'
+    when p_error ->> 'code' in ('SY001', 'PT415') then 'source_not_data'
     when p_error ->> 'code' = 'SY002' then 'source_refused'
-    when p_error ->> 'code' = 'SY003' then 'source_too_large'
+    when p_error ->> 'code' in ('SY003', 'PT413') then 'source_too_large'
     when p_error ->> 'code' = 'SY004' then 'secret_missing'
     when p_error ->> 'code' = 'SY005' then 'address_refused'
     when p_error ->> 'code' = 'SY006' then 'table_not_allowed'
@@ -657,7 +657,8 @@ begin
     end,
     'options', v_source.options - '{auth,auth_header,auth_user,headers}'::text[],
     'allow_private', private.setting('outbound.allow_private', v_run.org_id),
-    'max_bytes', private.setting('imports.max_request_bytes', v_run.org_id),
+    'limits', private.ingest_limits()
+      || jsonb_build_object('max_request_bytes', private.setting('imports.max_request_bytes', v_run.org_id)),
     'max_pages', private.setting('sync.max_pages', v_run.org_id),
     'state', p_task.args -> 'state',
     'is_staged', p_task.args ? 'outcome'

@@ -99,7 +99,7 @@ select tests.act_as('ann');
 select public.set_sync_secret('key', 'open sesame');
 select pg_temp.create_source('csv', '{"secret_name": "key", "options": {"auth": "basic", "auth_user": "shop", "headers": {"X-Shop": "7"}, "delimiter": ";"}}');
 select pg_temp.start('csv');
-select is(pg_temp.work() - '{max_bytes,max_pages}'::text[], jsonb_build_object(
+select is(pg_temp.work() - '{limits,max_pages}'::text[], jsonb_build_object(
   'kind', 'http_csv', 'location', 'https://shop.example/feed.csv',
   'headers', jsonb_build_object('X-Shop', '7', 'Authorization', 'Basic ' || encode('shop:open sesame', 'base64')),
   'conditions', '{}'::jsonb, 'options', '{"delimiter": ";"}'::jsonb, 'allow_private', false, 'state', null, 'is_staged', false),
