@@ -39,7 +39,7 @@ type Description = {
 type Route = { title: string; operation: Operation }
 
 /** The functions that people call. */
-const functions = ['imports', 'users']
+const functions = ['imports', 'users', 'sync']
 
 /** docs/http-api.md: a head that is written by hand, and the routes as the functions describe them. */
 export async function generateHttpApiDoc(stack: Stack): Promise<string> {

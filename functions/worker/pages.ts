@@ -69,7 +69,7 @@ function addressOf(value: string, url: string): URL {
 /** The next page of a header like `<https://…?page=2>; rel="next"`. */
 function linkOf(header: string | null): string | undefined {
   for (const [, address, parameters] of (header ?? '').matchAll(/<([^>]*)>([^<]*)/g)) {
-    if (/;\s*rel\s*=\s*"?(?:[^";]*\s)?next[\s";,]?/i.test(parameters ?? '')) return address
+    if (/;\s*rel\s*=\s*"?(?:[^";]*\s)?next(?![^\s";,])/i.test(parameters ?? '')) return address
   }
   return undefined
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import type { Sql } from 'postgres'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { connect, type Person, signUp } from '../support/client.ts'
 import { until } from '../support/imports.ts'
 import { type Nasty, startNasty } from '../support/nasty.ts'
@@ -29,7 +29,7 @@ beforeAll(async () => {
   sql = connect()
   shop = await openShop()
   nasty = await startNasty()
-  await sql`update public.sync_retry_policy set max_attempts = 2, base_delay = '50 milliseconds' where job_type = 'sync'`
+  await sql`update public.sync_retry_policy set max_attempts = 3, base_delay = '50 milliseconds' where job_type = 'sync'`
 })
 afterAll(async () => {
   await sql.end({ timeout: 1 })
@@ -302,7 +302,6 @@ describe('a source that is not well', () => {
     ],
     ['hangs up', () => ({ location: `${nasty.url}/hangs-up` }), { code: 'source_unreachable' }],
     ['is cut off', () => ({ location: `${nasty.url}/cut-off` }), { code: 'source_unreachable' }],
-    ['never answers', () => ({ location: `${nasty.url}/silent` }), { code: 'source_unreachable' }],
     ['never ends', () => ({ location: `${shop.url}/endless` }), { code: 'source_too_large' }],
     ['sends what is no text', () => ({ location: `${nasty.url}/endless` }), { code: 'source_not_data' }],
     ['packs much into little', () => ({ location: `${shop.url}/packed` }), { code: 'source_too_large' }],
@@ -340,6 +339,7 @@ describe('a source that is not well', () => {
       shop.serve('/list', { body: '{"items": []}' })
       shop.serve('/columns.csv', { body: 'id,title\n1,One\n' })
       const admin = await makeAdmin()
+      await sql`select public.set_setting('imports.max_request_bytes', '1000000', ${admin.organization})`
       const run = await sync(admin, await makeSource(admin, source()))
       expect(run).toMatchObject({ status: 'failed', error })
       expect(await names(admin)).toBe('')
@@ -353,6 +353,20 @@ describe('a source that is not well', () => {
     const run = await sync(admin, await makeSource(admin, { location: `${shop.url}/feed.csv` }))
     expect(run).toMatchObject({ error: { code: 'address_refused' } })
     expect(shop.asked).toHaveLength(before)
+  })
+})
+
+describe('a source that comes back', () => {
+  it('is asked again, when it says so', async () => {
+    const admin = await makeAdmin()
+    let asked = 0
+    shop.serve('/back.csv', () =>
+      ++asked === 1 ? { status: 503, headers: { 'retry-after': '1' }, body: '' } : { body: customers('Ada') },
+    )
+    const began = Date.now()
+    const run = await sync(admin, await makeSource(admin, { location: `${shop.url}/back.csv` }))
+    expect(run).toMatchObject({ status: 'completed', counts: { inserted: 1 } })
+    expect(Date.now() - began).toBeGreaterThan(1_000)
   })
 })
 
@@ -377,6 +391,92 @@ describe('two runs at once', () => {
       'unchanged',
       'unchanged',
     ])
+  })
+})
+
+describe('over HTTP', () => {
+  const call = async (caller: Person | undefined, method: string, path: string, body?: unknown) => {
+    const response = await fetch(`${inject('stack').url}/functions/v1/sync${path}`, {
+      method,
+      headers: {
+        ...(caller && { authorization: `Bearer ${caller.token}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+
+  it('a source is made, changed, scheduled, run and deleted', async () => {
+    const admin = await makeAdmin()
+    shop.serve('/http.csv', tagged(customers('Ada')))
+    const source = { name: 'shop', dataset: 'customers', kind: 'http_csv', location: `${shop.url}/http.csv` }
+    const made = await call(admin, 'POST', '/sources', source)
+    expect(made).toMatchObject({ status: 201, body: { name: 'shop', mode: 'upsert', schedules: [] } })
+    const { id } = made.body
+    expect(await call(admin, 'POST', '/sources', source)).toMatchObject({
+      status: 409,
+      body: { code: '23505' },
+    })
+    expect(await call(admin, 'POST', '/sources', { ...source, colour: 'red' })).toMatchObject({ status: 400 })
+    expect(await call(admin, 'PATCH', `/sources/${id}`, { requires_approval: true })).toMatchObject({
+      status: 200,
+      body: { requires_approval: true },
+    })
+    expect(await call(admin, 'PUT', '/secrets/key', { value: 'x' })).toEqual({ status: 204, body: undefined })
+    expect((await call(admin, 'GET', '/secrets')).body.secrets).toMatchObject([{ name: 'key' }])
+    expect((await call(admin, 'DELETE', '/secrets/key')).status).toBe(204)
+
+    const schedule = await call(admin, 'POST', '/schedules', { source_id: id, cron_expression: '0 4 * * *' })
+    expect(schedule).toMatchObject({ status: 201, body: { time_zone: 'UTC', is_enabled: true } })
+    expect(
+      await call(admin, 'POST', '/schedules', { source_id: id, cron_expression: 'daily' }),
+    ).toMatchObject({
+      status: 400,
+      body: { message: 'schedule is not understood', details: 'invalid schedule: daily' },
+    })
+    const path = `/schedules/${schedule.body.id}`
+    expect((await call(admin, 'PATCH', path, { is_enabled: false })).body.is_enabled).toBe(false)
+    expect((await call(admin, 'GET', `/schedules?source_id=${id}`)).body.schedules).toHaveLength(1)
+    expect((await call(admin, 'DELETE', path)).status).toBe(204)
+
+    const run = await call(admin, 'POST', `/sources/${id}/run?wait=30`)
+    expect(run).toMatchObject({
+      status: 200,
+      body: { status: 'awaiting_approval', preview: { counts: { insert: 1 } } },
+    })
+    const runPath = `/runs/${run.body.id}`
+    expect((await call(admin, 'GET', '/runs?status=awaiting_approval')).body.runs).toHaveLength(1)
+    expect(await call(admin, 'POST', `${runPath}/approve?wait=30`)).toMatchObject({
+      status: 200,
+      body: { status: 'completed', counts: { inserted: 1 } },
+    })
+    expect(await call(admin, 'POST', `${runPath}/cancel`)).toMatchObject({
+      status: 409,
+      body: { code: 'PT409' },
+    })
+    expect((await call(admin, 'DELETE', `/sources/${id}`)).status).toBe(204)
+    expect(await call(admin, 'GET', runPath)).toMatchObject({ status: 404 })
+  })
+
+  it('is for admins alone', async () => {
+    const admin = await makeAdmin()
+    const source = await makeSource(admin, { location: `${shop.url}/feed.csv` })
+    const member = await signUp('max')
+    await sql`update public.profiles set org_id = ${admin.organization}, org_role = 'member' where id = ${member.id}`
+    for (const [caller, status] of [
+      [member, 403],
+      [await makeAdmin(), 404],
+      [undefined, 401],
+    ] as const) {
+      expect((await call(caller, 'GET', `/sources/${source}`)).status).toBe(caller ? 404 : 401)
+      expect((await call(caller, 'POST', `/sources/${source}/run`)).status).toBe(caller ? 404 : 401)
+      expect((await call(caller, 'DELETE', `/sources/${source}`)).status).toBe(caller ? 404 : 401)
+      const secret = { value: 'x', org_id: admin.organization }
+      expect((await call(caller, 'PUT', '/secrets/key', secret)).status).toBe(status)
+    }
+    expect((await call(undefined, 'GET', '/openapi.json')).body.info.title).toBe('Sluice sync')
   })
 })
 

@@ -63,7 +63,8 @@ export async function awaitSet(db: CallDatabase, set_id: string, seconds: number
   )
 }
 
-async function readUntil<Document>(
+/** Reads a document until it is as wanted, or the time is over. */
+export async function readUntil<Document>(
   read: () => Promise<Document>,
   isDone: (document: Document) => boolean,
   seconds: number,
