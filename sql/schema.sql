@@ -128,7 +128,7 @@ select cron.schedule_in_database('sync.purge_runs', '47 * * * *', 'select privat
 
 select cron.schedule_in_database('users.invite', '10 seconds', 'select private.post_invitations()', 'postgres', null, true);
 
-select cron.schedule_in_database('webhooks.purge', '47 * * * *', 'select private.purge_webhook_deliveries()', 'postgres', null, true);
+select cron.schedule_in_database('webhooks.purge', '47 * * * *', 'select private.purge_webhooks()', 'postgres', null, true);
 
 select cron.schedule_in_database('webhooks.send', '5 seconds', 'select private.send_webhooks()', 'postgres', null, true);
 
@@ -2618,6 +2618,7 @@ create or replace function private.choose_template (
       and t.replaced_at is null
       and t.archived_at is null
       and (t.org_id = p_batch.org_id or t.org_id is null)
+      and (t.org_id is null or t.created_by = p_batch.initiated_by or not private.has_secrets(t.dataset))
       and not exists (
         select from jsonb_object_keys(t.config -> 'mapping') as k
         where k not in (select f.name from public.dataset_fields as f where f.dataset = t.dataset)
@@ -3988,6 +3989,7 @@ create or replace function private.correct_import (
 declare
   v_parent  public.import_batches := private.find_correctable(p_import_id);
   v_columns text[] := array_remove(private.file_columns(v_parent, v_parent.columns), null);
+  v_copied  text[] := case when private.is_sender(v_parent) then v_parent.columns else private.shown_columns(v_parent) end;
   v_created jsonb;
   v_child   public.import_batches;
   v_row     integer;
@@ -4044,7 +4046,10 @@ begin
   select
     v_child.staged_on, v_child.id, row_number() over (order by r.row_number), r.line_number,
     array(
-      select case when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name else r.cells[f.position] end
+      select case
+        when c.value -> 'cells' ? f.name then c.value -> 'cells' ->> f.name
+        when f.name = any (v_copied) then r.cells[f.position] -- else it may be a secret, and not the caller's
+      end
       from unnest(v_parent.columns) with ordinality as f (name, position)
       where f.name = any (v_columns)
       order by f.position
@@ -4872,11 +4877,12 @@ create or replace function private.delete_users (
   set search_path to ''
   AS $function$
 declare
-  c_most   constant integer := 100000;
-  v_org_id uuid := private.resolve_organization(p_org_id);
-  v_ids    uuid[];
-  v_count  integer;
-  v_list   jsonb;
+  c_most       constant integer := 100000;
+  v_org_id     uuid := private.resolve_organization(p_org_id);
+  v_cell_bytes bigint := private.setting('imports.max_cell_bytes', v_org_id)::bigint;
+  v_ids        uuid[];
+  v_count      integer;
+  v_list       jsonb;
 begin
   perform private.require_org_role(v_org_id, 'admin');
   if num_nonnulls(p_ids, p_emails, p_import_id) <> 1 then
@@ -4899,6 +4905,12 @@ begin
       message = 'too many users at once',
       detail  = format('got %s', v_count),
       hint    = format('At most %s in a call; or import a file of the dataset users with mode delete.', c_most);
+  elsif exists (select from unnest(p_emails) as e where octet_length(e) > v_cell_bytes) then
+    raise exception using
+      errcode = 'PT413',
+      message = 'users are too large',
+      detail  = format('an address is longer than %s bytes', v_cell_bytes),
+      hint    = 'Addresses have at most 255 bytes.';
   end if;
 
   v_list := case when v_ids is not null then private.addresses_of(v_ids) else to_jsonb(p_emails) end;
@@ -5044,7 +5056,8 @@ begin
     end,
     'options', v_source.options - '{auth,auth_header,auth_user,headers}'::text[],
     'allow_private', private.setting('outbound.allow_private', v_run.org_id),
-    'max_bytes', private.setting('imports.max_request_bytes', v_run.org_id),
+    'limits', private.ingest_limits()
+      || jsonb_build_object('max_request_bytes', private.setting('imports.max_request_bytes', v_run.org_id)),
     'max_pages', private.setting('sync.max_pages', v_run.org_id),
     'state', p_task.args -> 'state',
     'is_staged', p_task.args ? 'outcome'
@@ -8064,10 +8077,10 @@ create or replace function private.is_password_hash (
   set search_path to ''
   AS $function$
 declare
-  c_bcrypt   constant text := '^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$';
+  c_bcrypt   constant text := '^\$2[abxy]\$(0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}$';
   c_argon2   constant text := '^\$argon2id?\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9][0-9]?)'
     '\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}\$(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}$';
-  c_fbscrypt constant text := '^\$fbscrypt\$v=1,n=[1-9][0-9]?,r=[1-9][0-9]{0,3},p=[1-9][0-9]{0,2}'
+  c_fbscrypt constant text := '^\$fbscrypt\$v=1,n=([1-9]|1[0-4]),r=[1-8],p=([1-9]|1[0-6])'
     '(,ss=[A-Za-z0-9+/]+={0,2})?(,sk=[A-Za-z0-9+/]+={0,2})?\$[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]+={0,2}$';
   v_parts text[];
 begin
@@ -8137,6 +8150,23 @@ $function$;
 revoke all on function "private"."is_row_error"(text) from public;
 
 grant execute on function "private"."is_row_error"(text) to "authenticated", "postgres", "service_role";
+
+-- schemas/private/functions/is_sender.sql
+
+create or replace function private.is_sender (
+  p_batch public.import_batches
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select private.is_service_caller() or p_batch.initiated_by = auth.uid();
+$function$;
+
+revoke all on function "private"."is_sender"(public.import_batches) from public;
+
+grant execute on function "private"."is_sender"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/is_service_caller.sql
 
@@ -8458,6 +8488,7 @@ begin
         and n.place = max(n.place) filter (where n.leaves) over (partition by n.person_org_id)
         and not exists (
           select from public.profiles as p
+          join auth.users as a on a.id = p.id and a.deleted_at is null -- the auth service keeps some, for reference
           where p.org_id = n.person_org_id and p.org_role = 'admin' and p.is_active
             and p.id not in (select l.person_id from named as l where l.leaves)
         ) as is_last_admin
@@ -9041,10 +9072,17 @@ create or replace function private.name_users (
   set enable_mergejoin to 'off'
   set enable_seqscan to 'off'
   AS $function$
-  with organizations as materialized (
+  with organizations as materialized ( -- Acme is the name of one rather than the slug of another, which anybody may take
     select n.name, coalesce(
-      (select o.id from public.organization as o where o.slug = lower(n.name)),
-      (select any_value(o.id) from public.organization as o where lower(o.name) = lower(n.name) having count(*) = 1)
+      (select o.id from public.organization as o where o.slug = n.name),
+      (
+        select case count(*)
+          when 0 then (select s.id from public.organization as s where s.slug = lower(n.name))
+          when 1 then any_value(o.id)
+        end
+        from public.organization as o
+        where lower(o.name) = lower(n.name)
+      )
     ) as id
     from (select distinct btrim(r.organization) as name from unnest(p_rows) as r) as n
   )
@@ -9728,7 +9766,8 @@ create or replace function private.phone_digits (
   set search_path to ''
   AS $function$
 begin
-  return nullif(regexp_replace(regexp_replace(p_phone, '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
+  return nullif(regexp_replace(regexp_replace(
+    regexp_replace(p_phone, '^(([+]|00)[0-9 ]+)[(]0[)]', '\1'), '[ ()./-]', '', 'g'), '^([+]|00)', ''), '');
 end;
 $function$;
 
@@ -10324,9 +10363,9 @@ revoke all on function "private"."purge_sync_runs"() from public;
 
 grant execute on function "private"."purge_sync_runs"() to "postgres";
 
--- schemas/private/functions/purge_webhook_deliveries.sql
+-- schemas/private/functions/purge_webhooks.sql
 
-create or replace function private.purge_webhook_deliveries()
+create or replace function private.purge_webhooks()
   returns integer
   language plpgsql
   set search_path to ''
@@ -10335,6 +10374,10 @@ declare
   c_most constant integer := 50000;
   v_count integer;
 begin
+  delete from vault.secrets as s
+  using public.webhooks as w
+  where w.previous_secret_until < now() and s.name = private.webhook_secret_name(w) || '/previous';
+
   delete from public.webhook_deliveries as d
   where d.id in (
     select o.id
@@ -10348,9 +10391,9 @@ begin
 end;
 $function$;
 
-revoke all on function "private"."purge_webhook_deliveries"() from public;
+revoke all on function "private"."purge_webhooks"() from public;
 
-grant execute on function "private"."purge_webhook_deliveries"() to "postgres";
+grant execute on function "private"."purge_webhooks"() to "postgres";
 
 -- schemas/private/functions/queue_invitations.sql
 
@@ -11142,7 +11185,19 @@ create or replace function private.redact_import (
 begin
   if p_batch.redacted_at is null and private.has_secrets(p_batch.dataset) then
     perform private.redact_rows(p_batch, 0, p_batch.row_count);
-    update public.import_batches as b set redacted_at = clock_timestamp() where b.id = p_batch.id;
+    update public.import_batches as b
+    set redacted_at       = clock_timestamp(),
+        suggested_mapping = null,
+        columns           = array(
+          select case
+            when c.name ~ '^_+(row|line|reason)$' or exists (select from jsonb_each(b.mapping) as m where m.value -> 'columns' ? c.name)
+              then c.name
+            else format('column %s', c.position)
+          end
+          from unnest(b.columns) with ordinality as c (name, position)
+          order by c.position
+        )
+    where b.id = p_batch.id;
   end if;
 end;
 $function$;
@@ -11774,7 +11829,7 @@ begin
       coalesce(b.finished_at, b.validated_at, b.staged_at)
         < now() - make_interval(hours => private.setting('imports.secret_hours', b.org_id)::integer)
       and (b.status in ('staged', 'validated', 'failed') or exists (
-        select from public.scheduled_jobs as j where j.batch_id = b.id and j.status = 'paused' and j.job_type <> 'undo'
+        select from public.scheduled_jobs as j where j.batch_id = b.id and j.status in ('queued', 'paused') and j.job_type <> 'undo'
       ))
     ))
   order by b.staged_at
@@ -11786,7 +11841,7 @@ begin
   -- The job before the batch: in the order in which the workers lock them.
   perform private.cancel_job(j.id)
   from public.scheduled_jobs as j
-  where j.batch_id = v_batch.id and j.status = 'paused' and j.job_type <> 'undo';
+  where j.batch_id = v_batch.id and j.status in ('queued', 'paused') and j.job_type <> 'undo';
 
   perform private.lock_organization(v_batch.org_id);
   select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
@@ -12593,6 +12648,31 @@ $function$;
 revoke all on function "private"."require_running_job"(uuid, text[]) from public;
 
 grant execute on function "private"."require_running_job"(uuid, text[]) to "postgres";
+
+-- schemas/private/functions/require_sender.sql
+
+create or replace function private.require_sender (
+  p_batch public.import_batches
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if private.has_secrets(p_batch.dataset) and private.is_sender(p_batch) is not true then
+    raise exception using
+      errcode = '42501',
+      message = 'import with secrets is mapped by its sender',
+      detail  = format('import %s', p_batch.id),
+      hint    = 'Send the file yourself.';
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_sender"(public.import_batches) from public;
+
+grant execute on function "private"."require_sender"(public.import_batches) to "postgres";
 
 -- schemas/private/functions/require_separate_secrets.sql
 
@@ -14878,9 +14958,9 @@ create or replace function private.sync_error (
   set search_path to ''
   AS $function$
   select p_error || jsonb_build_object('code', case
-    when p_error ->> 'code' = 'SY001' then 'source_not_data'
+    when p_error ->> 'code' in ('SY001', 'PT415') then 'source_not_data'
     when p_error ->> 'code' = 'SY002' then 'source_refused'
-    when p_error ->> 'code' = 'SY003' then 'source_too_large'
+    when p_error ->> 'code' in ('SY003', 'PT413') then 'source_too_large'
     when p_error ->> 'code' = 'SY004' then 'secret_missing'
     when p_error ->> 'code' = 'SY005' then 'address_refused'
     when p_error ->> 'code' = 'SY006' then 'table_not_allowed'
@@ -17188,6 +17268,7 @@ begin
   perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
   select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
   perform private.require_import_right(v_batch);
+  perform private.require_sender(v_batch);
 
   if not (v_batch.status in ('staged', 'validated') or private.failed_before_commit(v_batch)) then
     raise exception using
@@ -18050,7 +18131,11 @@ create view "private"."users" with (security_barrier=true) AS  SELECT p.id,
 
 comment on view "private"."users" is 'The people whom the caller may manage: those of their organization; for system admins and the service, all.';
 
+grant select on table "private"."users" to "authenticated";
+
 grant delete, insert, maintain, references, select, trigger, truncate, update on table "private"."users" to "postgres";
+
+grant select on table "private"."users" to "service_role";
 
 -- schemas/public/default_privileges.sql
 
@@ -19979,7 +20064,7 @@ begin
 end;
 $function$;
 
-comment on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) is 'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. template_id: takes the mapping and options of a template, but for those that are given here. depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409, PT422 (the file lacks columns of the template).';
+comment on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) is 'Replaces the mapping and changes the options given; either may be left out. The import must be validated (again) after it. Returns its document. mapping: { field: "column" | { column | columns, transforms, default } }; options: duplicates, on_error, blank. template_id: takes the mapping and options of a template, but for those that are given here. An import with secrets is its sender''s to map. depends_on: the imports that must be completed before this one is validated. Errors: 22023, 42501, PT404, PT409, PT422 (the file lacks columns of the template).';
 
 revoke all on function "public"."set_import_mapping"(uuid, jsonb, jsonb, uuid, uuid[]) from public;
 
@@ -24269,6 +24354,9 @@ create index webhook_deliveries_created_at_idx on public.webhook_deliveries usin
 create index webhook_deliveries_depth_idx on public.webhook_deliveries using btree (org_id)
   where (status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status]));
 
+create index webhook_deliveries_failed_idx on public.webhook_deliveries using btree (webhook_id, created_at desc)
+  where (status = 'failed'::public.webhook_delivery_status);
+
 create index webhook_deliveries_lost_idx on public.webhook_deliveries using btree (next_attempt_at)
   where (status = 'sending'::public.webhook_delivery_status);
 
@@ -25232,20 +25320,30 @@ create view "public"."monitor_webhooks" with (security_invoker=true) AS  SELECT 
     w.id AS webhook_id,
     "substring"(w.url, '^[^/]+//([^/?#]+)'::text) AS host,
     w.is_active,
-    d.waiting,
-    d.failed,
-    d.last_delivered_at,
-    (clock_timestamp() - d.oldest_waiting) AS longest_wait,
-    (COALESCE(w.error, d.last_error) ->> 'message'::text) AS error_message
-   FROM ((public.webhooks w
-     JOIN public.organization o ON ((o.id = w.org_id)))
-     CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE (e.status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status]))) AS waiting,
-            count(*) FILTER (WHERE (e.status = 'failed'::public.webhook_delivery_status)) AS failed,
-            max(e.delivered_at) AS last_delivered_at,
-            min(e.created_at) FILTER (WHERE (e.status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status]))) AS oldest_waiting,
-            (array_agg(e.error ORDER BY e.created_at DESC) FILTER (WHERE (e.error IS NOT NULL)))[1] AS last_error
+    q.waiting,
+    f.failed,
+    ( SELECT e.delivered_at
            FROM public.webhook_deliveries e
-          WHERE (e.webhook_id = w.id)) d);
+          WHERE ((e.webhook_id = w.id) AND (e.status = 'delivered'::public.webhook_delivery_status))
+          ORDER BY e.created_at DESC
+         LIMIT 1) AS last_delivered_at,
+    (clock_timestamp() - q.oldest) AS longest_wait,
+    (COALESCE(w.error, q.error, f.error) ->> 'message'::text) AS error_message
+   FROM (((public.webhooks w
+     JOIN public.organization o ON ((o.id = w.org_id)))
+     CROSS JOIN LATERAL ( SELECT count(*) AS waiting,
+            min(e.created_at) AS oldest,
+            (array_agg(e.error ORDER BY e.created_at DESC) FILTER (WHERE (e.error IS NOT NULL)))[1] AS error
+           FROM public.webhook_deliveries e
+          WHERE ((e.webhook_id = w.id) AND (e.status = ANY (ARRAY['pending'::public.webhook_delivery_status, 'sending'::public.webhook_delivery_status])))) q)
+     CROSS JOIN LATERAL ( SELECT count(*) AS failed,
+            ( SELECT l.error
+                   FROM public.webhook_deliveries l
+                  WHERE ((l.webhook_id = w.id) AND (l.status = 'failed'::public.webhook_delivery_status))
+                  ORDER BY l.created_at DESC
+                 LIMIT 1) AS error
+           FROM public.webhook_deliveries e
+          WHERE ((e.webhook_id = w.id) AND (e.status = 'failed'::public.webhook_delivery_status))) f);
 
 comment on view "public"."monitor_webhooks" is 'Webhooks with what they wait for and what was given up. One row a webhook; the path of its address is left out, as it may be a secret.';
 
