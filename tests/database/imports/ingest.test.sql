@@ -156,7 +156,7 @@ select is(
   (select array_agg(p.oid::regprocedure::text order by p.oid::regprocedure::text) from pg_proc as p
     join pg_namespace as n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('sluice_ingest', p.oid, 'execute')),
-  '{"private.advance_ingest(bigint,uuid,bigint,bigint,integer,text)","private.begin_ingest(uuid,text[],boolean)","private.begin_range(bigint,uuid,bigint)",private.dataset_of_file(text),private.discard_ingest(uuid),private.end_failed_set(uuid),"private.fail_ingest(uuid,jsonb)","private.finish_ingest(uuid,text[],integer,bigint,text,jsonb,jsonb)",private.ingest_limits(),private.is_service_caller(),"private.setting(text,uuid)"}',
+  '{"private.advance_fetch(bigint,uuid,jsonb)","private.advance_ingest(bigint,uuid,bigint,bigint,integer,text)","private.begin_fetch(bigint,uuid,text[])","private.begin_ingest(uuid,text[],boolean)","private.begin_range(bigint,uuid,bigint)",private.dataset_of_file(text),private.discard_ingest(uuid),private.end_failed_set(uuid),"private.fail_ingest(uuid,jsonb)","private.finish_fetch(bigint,uuid,text[],integer,bigint,text,jsonb,jsonb)","private.finish_ingest(uuid,text[],integer,bigint,text,jsonb,jsonb)",private.ingest_limits(),private.is_service_caller(),"private.setting(text,uuid)"}',
   'it calls the ingest functions and reads settings');
 select throws_ok($$ select public.create_import('customers') $$, '42501',
   'permission denied for function create_import', 'no RPC');
