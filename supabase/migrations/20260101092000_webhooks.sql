@@ -1,5 +1,5 @@
--- Webhooks: what happens to imports, jobs and invitations, told to addresses that an organization names, signed.
--- Needs: jobs, remote tasks, imports, users_invitations, Vault.
+-- Webhooks: what happens to imports, jobs, syncs and invitations, told to addresses that an organization names, signed.
+-- Needs: jobs, remote tasks, imports, users_invitations, sync_runs, Vault.
 -- Exposes: webhooks, webhook_deliveries.
 
 create type public.webhook_delivery_status as enum ('pending', 'sending', 'delivered', 'failed');
@@ -20,6 +20,11 @@ insert into private.webhook_events (event, description) values
   ('import.cancelled', 'An import was cancelled.'),
   ('import.undone', 'An import is undone.'),
   ('job.failed', 'A job has failed, whatever its type.'),
+  ('sync.awaiting_approval', 'A run of a sync waits for somebody to approve it.'),
+  ('sync.completed', 'A run of a sync is applied.'),
+  ('sync.unchanged', 'A run of a sync found nothing new.'),
+  ('sync.failed', 'A run of a sync has failed.'),
+  ('sync.cancelled', 'A run of a sync was cancelled.'),
   ('invitation.sent', 'The auth service has taken the mail that invites somebody.'),
   ('invitation.failed', 'An invitation is given up.');
 
@@ -265,7 +270,31 @@ create trigger _700_tell_webhooks
   for each row when (old.status <> 'failed' and new.status = 'failed')
   execute function private.tg_scheduled_jobs__tell_webhooks();
 
--- Definer: whoever reports of an invitation may not write deliveries.
+-- Definer: as above.
+create function private.tg_sync_runs__tell_webhooks()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.queue_webhooks(new.org_id, 'sync.' || new.status, jsonb_build_object(
+    'run_id', new.id, 'org_id', new.org_id, 'source_id', new.source_id, 'schedule_id', new.schedule_id,
+    'import_id', new.import_id, 'delete_import_id', new.delete_import_id, 'status', new.status, 'reason', new.reason,
+    'counts', jsonb_build_object('known', new.known_count, 'deletions', new.deletion_count),
+    'error', jsonb_build_object('code', new.error ->> 'code', 'message', new.error ->> 'message')));
+  return null;
+end;
+$$;
+
+create trigger _700_tell_webhooks
+  after update of status on public.sync_runs
+  for each row when (
+    old.status <> new.status and new.status in ('awaiting_approval', 'completed', 'unchanged', 'failed', 'cancelled')
+  )
+  execute function private.tg_sync_runs__tell_webhooks();
+
+-- Definer: as above.
 create function private.tg_user_invitations__tell_webhooks()
 returns trigger
 language plpgsql

@@ -1,6 +1,6 @@
 -- Webhooks: what is queued, when, and what it says.
 begin;
-select plan(26);
+select plan(30);
 select tests.set_up_actors();
 
 select tests.act_as('ann');
@@ -97,12 +97,50 @@ select is((select d.payload - 'timestamp' from public.webhook_deliveries as d wh
 update public.user_invitations as i set status = 'sent', error = null where i.user_id = tests.user_id('vic');
 select is(pg_temp.told('people'), '{invitation.failed,invitation.sent}', 'and one that went out');
 
+-- Syncs.
+create table private.feed (no text, called text);
+insert into private.feed values ('c9', 'Nina of the feed');
+select private.allow_foreign_table(tests.org_id('acme'), 'private.feed');
+select tests.act_as('ann');
+select tests.keep('syncs', (public.create_webhook('https://syncs.example.com',
+  '{sync.awaiting_approval,sync.completed,sync.unchanged,sync.failed,sync.cancelled}') ->> 'id')::uuid);
+select tests.keep('source', (public.create_sync_source(jsonb_build_object('name', 'feed', 'dataset', 'customers', 'kind', 'foreign_table',
+  'location', 'private.feed', 'mapping', '{"external_id": "no", "name": "called"}'::jsonb)) ->> 'id')::uuid);
+create function pg_temp.sync() returns void language plpgsql as $$
+begin
+  perform tests.keep('run', (public.run_sync(tests.kept('source')) ->> 'id')::uuid);
+  perform tests.run_jobs();
+end $$;
+select pg_temp.sync();
+select is((select d.payload - 'timestamp' from public.webhook_deliveries as d where d.webhook_id = tests.kept('syncs')),
+  jsonb_build_object('type', 'sync.completed', 'data', jsonb_build_object('run_id', tests.kept('run'), 'org_id', tests.org_id('acme'),
+    'source_id', tests.kept('source'), 'schedule_id', null, 'import_id', (select b.id from public.import_batches as b where b.source = 'sync'),
+    'delete_import_id', null, 'status', 'completed', 'reason', null, 'counts', '{"known": null, "deletions": null}'::jsonb,
+    'error', '{"code": null, "message": null}'::jsonb)), 'a sync that is applied is told');
+select pg_temp.sync();
+select is(pg_temp.told('syncs'), '{sync.completed,sync.unchanged}', 'so is that there was nothing new');
+select tests.act_as_role('postgres');
+delete from private.feed;
+select tests.act_as('ann');
+select pg_temp.sync();
+select is((select d.payload #>> '{data,error,code}' from public.webhook_deliveries as d
+    where d.webhook_id = tests.kept('syncs') and d.event = 'sync.failed'), 'source_empty', 'and why one failed');
+select tests.act_as_role('postgres');
+insert into private.feed values ('c9', 'Nina');
+update public.sync_sources as s set requires_approval = true where s.id = tests.kept('source');
+select tests.act_as('ann');
+select pg_temp.sync();
+select public.cancel_sync(tests.kept('run'));
+select is((pg_temp.told('syncs'))[4:], '{sync.awaiting_approval,sync.cancelled}', 'or waits for somebody, who says no');
+select tests.act_as_role('postgres');
+
 -- Together with what it tells of.
 savepoint before;
 update public.scheduled_jobs as j set status = 'running', finished_at = null where j.id = tests.kept('job');
 update public.scheduled_jobs as j set status = 'failed', finished_at = now() where j.id = tests.kept('job');
 rollback to before;
-select is((select count(*) from public.webhook_deliveries as d where d.event = 'job.failed'), 2::bigint,
+select is((select count(*) from public.webhook_deliveries as d
+    where d.event = 'job.failed' and d.payload #>> '{data,job_id}' = tests.kept('job')::text), 2::bigint,
   'what did not happen is not told');
 
 -- Depth of the queue ----------------------------------------------------------------------------------
@@ -130,7 +168,7 @@ select is(public.send_test_webhook(tests.kept('bolt')) ->> 'event', 'webhook.tes
 select tests.act_as_role('postgres');
 select is(private.purge_webhooks(), 0, 'what is young stays');
 update public.webhook_deliveries as d set created_at = now() - interval '91 days' where d.webhook_id = tests.kept('failures');
-select is(private.purge_webhooks(), 3, 'what is older than the history of jobs goes');
+select is(private.purge_webhooks(), 4, 'what is older than the history of jobs goes');
 select isnt_empty($$ select id from public.webhook_deliveries $$, 'and nothing else');
 
 select * from finish();
