@@ -16245,6 +16245,28 @@ revoke all on function "private"."tg_sync_runs__guard_status"() from public;
 
 grant execute on function "private"."tg_sync_runs__guard_status"() to "postgres";
 
+-- schemas/private/functions/tg_sync_runs__tell_webhooks.sql
+
+create or replace function private.tg_sync_runs__tell_webhooks()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  perform private.queue_webhooks(new.org_id, 'sync.' || new.status, jsonb_build_object(
+    'run_id', new.id, 'org_id', new.org_id, 'source_id', new.source_id, 'schedule_id', new.schedule_id,
+    'import_id', new.import_id, 'delete_import_id', new.delete_import_id, 'status', new.status, 'reason', new.reason,
+    'counts', jsonb_build_object('known', new.known_count, 'deletions', new.deletion_count),
+    'error', jsonb_build_object('code', new.error ->> 'code', 'message', new.error ->> 'message')));
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_sync_runs__tell_webhooks"() from public;
+
+grant execute on function "private"."tg_sync_runs__tell_webhooks"() to "postgres";
+
 -- schemas/private/functions/tg_sync_schedule__unschedule.sql
 
 create or replace function private.tg_sync_schedule__unschedule()
@@ -23845,6 +23867,14 @@ create trigger _300_guard_status
   for each row
   when ((old.status IS DISTINCT FROM new.status))
   execute function private.tg_sync_runs__guard_status();
+
+create trigger _700_tell_webhooks
+  after update of status on public.sync_runs
+  for each row
+  when
+    (((old.status <> new.status) AND (new.status = ANY (ARRAY['awaiting_approval'::public.sync_run_status, 'completed'::public.sync_run_status, 'unchanged'::public.sync_run_status,
+    'failed'::public.sync_run_status, 'cancelled'::public.sync_run_status]))))
+  execute function private.tg_sync_runs__tell_webhooks();
 
 create policy "sync_runs_delete" on "public"."sync_runs"
   for delete
