@@ -61,6 +61,11 @@ export function get(at: Endpoint, person: Person, path: string): Promise<unknown
   return request(at, person, path)
 }
 
+/** POST: the JSON that a path answers with. */
+export function post(at: Endpoint, person: Person, path: string, body: unknown = {}): Promise<unknown> {
+  return request(at, person, path, body)
+}
+
 /** How many rows of a table the person can see. */
 export async function countRows(at: Endpoint, person: Person, table: string): Promise<number> {
   const response = await fetch(`${at.url}/rest/v1/${table}?select=*`, {

@@ -12,11 +12,12 @@ import { header } from './rows.ts'
 import { type Later, runCommand } from './run.ts'
 import { demoSet } from './set.ts'
 import { printDifferences, printMonitor, printOutcome, printTimes } from './summary.ts'
+import { demoSync } from './sync.ts'
 import { print, startStep, styled } from './terminal.ts'
 import { demoUsers } from './users.ts'
 import { watchUpload, watchWork } from './watch.ts'
 
-const usage = `npm run demo [-- --rows N | --set | --users]
+const usage = `npm run demo [-- --rows N | --set | --users | --sync]
 
 Imports a made-up file of customers, of which 1 in 100 is wrong, and shows what becomes of it. It uses the stack that
 npm start runs in this folder; if there is none it starts one, and stops it in the end. The exit code is 0 only if
@@ -25,10 +26,16 @@ every row had the fate that it must have.
   --rows N   how many rows the file has (100000)
   --set      files of all datasets instead, as one zip, 1 record in 50 wrong; then the import of the orders is undone
   --users    1,000 people instead, 1 in 50 wrong; three of them sign in, then the people of the import are deleted
+  --sync     the feed of a small shop instead, synced each few seconds while its articles change and vanish
   --help     this text`
 
-const { rows, set, users } = readArguments(usage, { rows: 100_000, set: false, users: false })
-await runCommand(users ? demoUsers : set ? demoSet : demo)
+const { rows, set, users, sync } = readArguments(usage, {
+  rows: 100_000,
+  set: false,
+  users: false,
+  sync: false,
+})
+await runCommand(sync ? demoSync : users ? demoUsers : set ? demoSet : demo)
 
 async function demo(later: Later): Promise<number> {
   print(`\n  ${styled('bold', 'Sluice')}: a file of ${whole(rows)} customers, 1 in 100 of them wrong\n`)
