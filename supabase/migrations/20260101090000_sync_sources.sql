@@ -334,7 +334,7 @@ declare
 begin
   v_right := case
     when p_source.kind = 'manual' then p_source.location is null
-    when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\s]+([/?#]\S*)?$'
+    when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\\\s]+([/?#]\S*)?$'
     when p_source.kind = 'storage' then
       starts_with(p_source.location, p_source.org_id || '/') and p_source.location !~ '(^|/)\.{1,2}(/|$)|//|[\x01-\x1f]'
     else exists (
