@@ -188,8 +188,9 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_seqscan = off
 as $$
-  with organizations as materialized ( -- Acme is the name of one rather than the slug of another, which anybody may take
+  with organizations as materialized ( -- anybody may take names: one's own comes first, and Acme is rather a name than a slug
     select n.name, coalesce(
+      (select o.id from public.organization as o where o.id = p_org_id and lower(n.name) in (o.slug, lower(o.name))),
       (select o.id from public.organization as o where o.slug = n.name),
       (
         select case count(*)

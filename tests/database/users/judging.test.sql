@@ -1,6 +1,6 @@
 -- What is wrong with rows of people: forms, rights, and who is there already.
 begin;
-select plan(68);
+select plan(69);
 select tests.set_up_actors();
 update public.organization set name = 'Bolt & Co' where id = tests.org_id('bolt');
 insert into public.organization (name, slug) values ('Twin', 'tests-twin-1'), ('Twin', 'tests-twin-2');
@@ -176,6 +176,10 @@ select results_eq($$ select n.org_id from private.name_users(null, array(select 
     '[{"organization": "Cargo"}, {"organization": "cargo"}, {"organization": "ELSE"}, {"organization": "TESTS-Real"}]') as r)) as n order by n.place $$,
   $$ values (tests.org_id('real')), (tests.org_id('trap')), (tests.org_id('trap')), (tests.org_id('real')) $$,
   'who takes the name of another for a slug gets only those for whom it was written as one');
+insert into public.organization (name, slug) values ('Acme', 'acme');
+select pg_temp.claim('ann');
+select is_empty($$ select pg_temp.faults('insert', '[{"email": "a@example.test", "organization": "Acme"}, {"email": "b@example.test", "organization": "acme"}]') $$,
+  'nor does it hinder those whose name it is');
 
 -- Deletion -------------------------------------------------------------------------------------------
 
