@@ -2358,7 +2358,7 @@ declare
 begin
   v_right := case
     when p_source.kind = 'manual' then p_source.location is null
-    when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\s]+([/?#]\S*)?$'
+    when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\\\s]+([/?#]\S*)?$'
     when p_source.kind = 'storage' then
       starts_with(p_source.location, p_source.org_id || '/') and p_source.location !~ '(^|/)\.{1,2}(/|$)|//|[\x01-\x1f]'
     else exists (
@@ -9072,8 +9072,9 @@ create or replace function private.name_users (
   set enable_mergejoin to 'off'
   set enable_seqscan to 'off'
   AS $function$
-  with organizations as materialized ( -- Acme is the name of one rather than the slug of another, which anybody may take
+  with organizations as materialized ( -- anybody may take names: one's own comes first, and Acme is rather a name than a slug
     select n.name, coalesce(
+      (select o.id from public.organization as o where o.id = p_org_id and lower(n.name) in (o.slug, lower(o.name))),
       (select o.id from public.organization as o where o.slug = n.name),
       (
         select case count(*)
