@@ -69,15 +69,32 @@ create index sync_runs_started_by_idx on public.sync_runs (started_by);
 create index sync_runs_approved_by_idx on public.sync_runs (approved_by);
 create index sync_runs_finished_at_idx on public.sync_runs (finished_at);
 
--- No foreign key to the record: it is in the table of its dataset.
+-- No foreign keys: the record is in the table of its dataset, and that of the source would be checked once a row.
 create table private.sync_records (
-  source_id uuid not null references public.sync_sources (id) on delete cascade,
+  source_id uuid not null,
   record_id uuid not null,
 
   primary key (source_id, record_id)
 );
 comment on table private.sync_records is 'What each mirror has delivered: what it may delete when the source no longer has it.';
 create index sync_records_record_id_idx on private.sync_records (record_id);
+
+-- Definer: with an organization its sources go, too.
+create function private.tg_sync_sources__forget_records()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from private.sync_records as s where s.source_id = old.id;
+  return null;
+end;
+$$;
+
+create trigger _500_forget_records
+  after delete on public.sync_sources
+  for each row execute function private.tg_sync_sources__forget_records();
 
 -- The end of a run ends it for good.
 create function private.tg_sync_runs__guard_status()
@@ -839,6 +856,8 @@ create function private.missing_records(
 language plpgsql stable
 security invoker
 set search_path = ''
+set enable_nestloop = off -- nobody has statistics of what was just staged and recorded
+set jit = off
 set work_mem = '64MB'
 as $$
 declare
@@ -863,8 +882,32 @@ where s.source_id = $4 $q$,
 end;
 $$;
 
--- Remembers what was delivered, and stages the deletion of what is missing, unless that is more than was seen before
--- the commit: then it asks, again.
+-- Remembers what was delivered: the records of valid rows. Forgets what is gone.
+create function private.remember_records(p_source public.sync_sources, p_batch public.import_batches)
+returns void
+language plpgsql volatile
+security invoker
+set search_path = ''
+set enable_nestloop = off -- as above
+set jit = off
+set work_mem = '64MB'
+as $$
+declare
+  v_dataset public.datasets := (select d from public.datasets as d where d.key = p_batch.dataset);
+begin
+  execute format('insert into private.sync_records (source_id, record_id) select $4, p.id from (%s) as p'
+    ' where not exists (select from private.sync_records as s where s.source_id = $4 and s.record_id = p.id)'
+    ' order by p.id on conflict do nothing', -- in the order of the indexes
+    private.compile_presence(p_batch, true))
+  using p_batch.staged_on, p_batch.id, p_batch.org_id, p_source.id;
+
+  execute format('delete from private.sync_records as s where s.source_id = $1 and not exists (select from %s as t where t.%I = s.record_id)',
+    v_dataset.target, v_dataset.id_column)
+  using p_source.id;
+end;
+$$;
+
+-- Stages the deletion of what is missing, unless that is more than was seen before the commit: then it asks, again.
 create function private.record_delivery(p_run public.sync_runs, p_source public.sync_sources)
 returns jsonb
 language plpgsql volatile
@@ -879,15 +922,9 @@ declare
   v_keys    text;
   v_delete  public.import_batches;
 begin
-  execute format('insert into private.sync_records (source_id, record_id) select $4, p.id from (%s) as p on conflict do nothing',
-    private.compile_presence(v_batch, true))
-  using v_batch.staged_on, v_batch.id, v_batch.org_id, p_source.id;
-
+  perform private.remember_records(p_source, v_batch);
   select m.* into v_found from private.missing_records(p_source, v_batch) as m;
-  execute format('delete from private.sync_records as s'
-    ' where s.source_id = $1 and (s.record_id = any ($2) or not exists (select from %s as t where t.%I = s.record_id))',
-    v_dataset.target, v_dataset.id_column)
-  using p_source.id, v_found.shared;
+  delete from private.sync_records as s where s.source_id = p_source.id and s.record_id = any (v_found.shared);
   if v_found.missing = '{}' then
     return '{"missing": 0}';
   elsif cardinality(v_found.missing) > coalesce(p_run.deletion_count, 0)
