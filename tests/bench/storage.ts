@@ -1,10 +1,10 @@
-import { createReadStream, mkdtempSync, openAsBlob, rmSync, statSync } from 'node:fs'
+import { createReadStream, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from 'postgres'
-import { type Person, signUpWithOrganization } from '../../local/demo/api.ts'
+import { importStored, type Person, signUpWithOrganization, storeFile } from '../../local/demo/api.ts'
 import type { OwnStack } from '../../local/demo/endpoint.ts'
 import { megabytes, seconds, speed, tableLines, whole } from '../../local/demo/format.ts'
 import { asPostgres } from '../../local/demo/prepare.ts'
@@ -100,25 +100,9 @@ async function inRequest(stack: OwnStack, person: Person, file: string): Promise
 
 /** Uploads a file to Storage, which is not timed, and has it taken in. */
 async function viaStorage(stack: OwnStack, person: Person, file: string): Promise<Measured> {
-  const send = async (query: string, body?: unknown) =>
-    jsonOf(
-      await fetch(`${stack.url}/functions/v1/imports${query}`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${person.token}`, 'content-type': 'application/json' },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-      }),
-    )
-  const { upload } = (await send('?upload=storage&dataset=customers')) as { upload: Record<string, string> }
-  const sent = await fetch(upload.url ?? '', {
-    method: 'PUT',
-    body: await openAsBlob(file, { type: 'text/csv' }),
-  })
-  await jsonOf(sent)
-
+  const stored = await storeFile(stack, person, '/functions/v1/imports?dataset=customers', file)
   return measured(stack, async () => {
-    const { id } = (await send('', { storage_path: upload.storage_path, dataset: 'customers' })) as {
-      id: string
-    }
+    const { id } = await importStored(stack, person, stored)
     return asPostgres(stack, (sql) => followCalls(sql, stack, id))
   })
 }

@@ -418,7 +418,7 @@ describe('what is refused', () => {
     expect(answer.status).toBe(413)
     expect(JSON.parse(answer.body)).toMatchObject({
       code: 'PT413',
-      hint: expect.stringContaining('split it into several imports'),
+      hint: expect.stringContaining('by way of Storage'),
     })
   })
 

@@ -36,10 +36,10 @@ function connect(): Sql {
   return postgres(stack.databaseUrl, { max: 4, prepare: false, connect_timeout: 5, onnotice: () => {} })
 }
 
-const rowCount = 36_000
+const rowCount = 24_000
 let files = 0
 
-/** A dozen ranges; each file is another one. */
+/** Eight ranges; each file is another one. */
 function manyRows(count = rowCount): string {
   const run = ++files
   const lines = Array.from({ length: count }, (_, n) => `${run}-${n},"Name\n${n}"`)
@@ -191,7 +191,7 @@ describe('a file over the limit for a request', () => {
 describe('while a large file is taken in', () => {
   it('the function may be killed, again and again', async () => {
     const id = await begin(await upload(manyRows()))
-    for (const position of [100_000, 300_000, 500_000]) {
+    for (const position of [60_000, 200_000, 350_000]) {
       await reached(id, position)
       const killed = stack.functionsPid()
       process.kill(killed, 'SIGKILL')
@@ -204,7 +204,7 @@ describe('while a large file is taken in', () => {
   it('a call may be made many times at once', async () => {
     const id = await begin(await upload(manyRows()))
     const answers: Promise<number>[] = []
-    for (let position = 100_000; position < 600_000; position += 150_000) {
+    for (let position = 60_000; position < 450_000; position += 150_000) {
       await reached(id, position)
       const [call] = await sql<{ task_id: number; token: string }[]>`
         select q.id::integer as task_id, q.token from public.sync_job_queue as q
@@ -217,7 +217,7 @@ describe('while a large file is taken in', () => {
 
   it('a call that is held for lost may still be under way', async () => {
     const id = await begin(await upload(manyRows()))
-    for (let position = 100_000; position < 600_000; position += 150_000) {
+    for (let position = 60_000; position < 450_000; position += 150_000) {
       await reached(id, position)
       await giveUpCalls(id)
     }
@@ -226,7 +226,7 @@ describe('while a large file is taken in', () => {
 
   it('pg_net may drop a request', async () => {
     const id = await begin(await upload(manyRows()))
-    await reached(id, 200_000)
+    await reached(id, 100_000)
     await superuser.unsafe(`
       create function net.drop_request() returns trigger language plpgsql as 'begin return null; end';
       create trigger drop_request before insert on net.http_request_queue
@@ -245,7 +245,7 @@ describe('while a large file is taken in', () => {
   it('the file may not be replaced', async () => {
     const path = await upload(manyRows())
     const id = await begin(path)
-    await reached(id, 200_000)
+    await reached(id, 100_000)
     const bucket = serviceClient(stack).storage.from('imports')
     await bucket.upload(path, new Blob([manyRows()], { type: 'text/csv' }), { upsert: true })
     expect(await endOf(id)).toBe('failed stored file has changed')
@@ -255,7 +255,7 @@ describe('while a large file is taken in', () => {
   it('the file may not go', async () => {
     const path = await upload(manyRows())
     const id = await begin(path)
-    await reached(id, 200_000)
+    await reached(id, 100_000)
     await serviceClient(stack).storage.from('imports').remove([path])
     expect(await endOf(id)).toBe('failed stored file not found')
     await expectNothing(id)
@@ -263,7 +263,7 @@ describe('while a large file is taken in', () => {
 
   it('the server may crash', async () => {
     const id = await begin(await upload(manyRows()))
-    await reached(id, 200_000)
+    await reached(id, 100_000)
     sql = await crash(sql, connect, () => process.kill(stack.postgresPid(), 'SIGKILL'))
     await giveUpCalls(id)
     await expectWhole(id)
