@@ -12,6 +12,27 @@ create type public.user_result as (
 comment on type public.user_result is
   'What became of a person: created, updated, unchanged, deleted, skipped, failed, undone or pending; issues: [{ field, severity, code, message, value }].';
 
+-- The import, if the caller may see it, and people are what it is of.
+create function private.find_users_import(p_import_id uuid)
+returns public.import_batches
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_batch public.import_batches := private.find_import(p_import_id);
+begin
+  if v_batch.dataset <> 'users' then
+    raise exception using
+      errcode = '22023',
+      message = 'import is not of users',
+      detail  = format('import %s is of %s', v_batch.id, v_batch.dataset),
+      hint    = 'list_import_rows tells what became of its rows.';
+  end if;
+  return v_batch;
+end;
+$$;
+
 -- Making --------------------------------------------------------------------------------------------
 
 -- Refuses what is no list of objects with the fields of the dataset.
@@ -178,14 +199,8 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_batch public.import_batches := private.find_import(p_import_id);
+  v_batch public.import_batches := private.find_users_import(p_import_id);
 begin
-  if v_batch.dataset <> 'users' then
-    raise exception using
-      errcode = '22023',
-      message = 'import is not of users',
-      detail  = format('import %s is of %s', v_batch.id, v_batch.dataset);
-  end if;
   perform private.require_rows(v_batch);
   return array(
     select a.record_id
@@ -347,6 +362,7 @@ begin
   if (list_user_results.page_size between 1 and 1000) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
   end if;
+  perform private.find_users_import(list_user_results.import_id);
   return query
   select
     r.row_number, r.key,
@@ -373,5 +389,5 @@ grant execute on function
 revoke all on all functions in schema private from public;
 grant execute on function
   private.create_users(jsonb, uuid, text, text), private.delete_users(uuid[], text[], uuid, boolean, uuid, text),
-  private.read_users(uuid, text, integer, text)
+  private.read_users(uuid, text, integer, text), private.find_users_import(uuid)
   to authenticated, service_role;
