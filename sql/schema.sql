@@ -7112,6 +7112,34 @@ revoke all on function "private"."find_template"(uuid, text, uuid) from public;
 
 grant execute on function "private"."find_template"(uuid, text, uuid) to "postgres";
 
+-- schemas/private/functions/find_users_import.sql
+
+create or replace function private.find_users_import (
+  p_import_id uuid
+)
+  returns public.import_batches
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+declare
+  v_batch public.import_batches := private.find_import(p_import_id);
+begin
+  if v_batch.dataset <> 'users' then
+    raise exception using
+      errcode = '22023',
+      message = 'import is not of users',
+      detail  = format('import %s is of %s', v_batch.id, v_batch.dataset),
+      hint    = 'list_import_rows tells what became of its rows.';
+  end if;
+  return v_batch;
+end;
+$function$;
+
+revoke all on function "private"."find_users_import"(uuid) from public;
+
+grant execute on function "private"."find_users_import"(uuid) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/find_webhook.sql
 
 create or replace function private.find_webhook (
@@ -9029,6 +9057,8 @@ create or replace function private.missing_records (
   language plpgsql
   stable
   set search_path to ''
+  set enable_nestloop to 'off'
+  set jit to 'off'
   set work_mem to '64MB'
   AS $function$
 declare
@@ -9729,14 +9759,8 @@ create or replace function private.people_of_import (
   set search_path to ''
   AS $function$
 declare
-  v_batch public.import_batches := private.find_import(p_import_id);
+  v_batch public.import_batches := private.find_users_import(p_import_id);
 begin
-  if v_batch.dataset <> 'users' then
-    raise exception using
-      errcode = '22023',
-      message = 'import is not of users',
-      detail  = format('import %s is of %s', v_batch.id, v_batch.dataset);
-  end if;
   perform private.require_rows(v_batch);
   return array(
     select a.record_id
@@ -11020,15 +11044,9 @@ declare
   v_keys    text;
   v_delete  public.import_batches;
 begin
-  execute format('insert into private.sync_records (source_id, record_id) select $4, p.id from (%s) as p on conflict do nothing',
-    private.compile_presence(v_batch, true))
-  using v_batch.staged_on, v_batch.id, v_batch.org_id, p_source.id;
-
+  perform private.remember_records(p_source, v_batch);
   select m.* into v_found from private.missing_records(p_source, v_batch) as m;
-  execute format('delete from private.sync_records as s'
-    ' where s.source_id = $1 and (s.record_id = any ($2) or not exists (select from %s as t where t.%I = s.record_id))',
-    v_dataset.target, v_dataset.id_column)
-  using p_source.id, v_found.shared;
+  delete from private.sync_records as s where s.source_id = p_source.id and s.record_id = any (v_found.shared);
   if v_found.missing = '{}' then
     return '{"missing": 0}';
   elsif cardinality(v_found.missing) > coalesce(p_run.deletion_count, 0)
@@ -11711,6 +11729,38 @@ $function$;
 revoke all on function "private"."release_queued_jobs"(uuid) from public;
 
 grant execute on function "private"."release_queued_jobs"(uuid) to "postgres";
+
+-- schemas/private/functions/remember_records.sql
+
+create or replace function private.remember_records (
+  p_source public.sync_sources,
+  p_batch  public.import_batches
+)
+  returns void
+  language plpgsql
+  set search_path to ''
+  set enable_nestloop to 'off'
+  set jit to 'off'
+  set work_mem to '64MB'
+  AS $function$
+declare
+  v_dataset public.datasets := (select d from public.datasets as d where d.key = p_batch.dataset);
+begin
+  execute format('insert into private.sync_records (source_id, record_id) select $4, p.id from (%s) as p'
+    ' where not exists (select from private.sync_records as s where s.source_id = $4 and s.record_id = p.id)'
+    ' order by p.id on conflict do nothing', -- in the order of the indexes
+    private.compile_presence(p_batch, true))
+  using p_batch.staged_on, p_batch.id, p_batch.org_id, p_source.id;
+
+  execute format('delete from private.sync_records as s where s.source_id = $1 and not exists (select from %s as t where t.%I = s.record_id)',
+    v_dataset.target, v_dataset.id_column)
+  using p_source.id;
+end;
+$function$;
+
+revoke all on function "private"."remember_records"(public.sync_sources, public.import_batches) from public;
+
+grant execute on function "private"."remember_records"(public.sync_sources, public.import_batches) to "postgres";
 
 -- schemas/private/functions/remove_jobs.sql
 
@@ -16286,6 +16336,24 @@ revoke all on function "private"."tg_sync_schedule__unschedule"() from public;
 
 grant execute on function "private"."tg_sync_schedule__unschedule"() to "postgres";
 
+-- schemas/private/functions/tg_sync_sources__forget_records.sql
+
+create or replace function private.tg_sync_sources__forget_records()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  delete from private.sync_records as s where s.source_id = old.id;
+  return null;
+end;
+$function$;
+
+revoke all on function "private"."tg_sync_sources__forget_records"() from public;
+
+grant execute on function "private"."tg_sync_sources__forget_records"() to "postgres";
+
 -- schemas/private/functions/tg_user_invitations__tell_webhooks.sql
 
 create or replace function private.tg_user_invitations__tell_webhooks()
@@ -17815,8 +17883,7 @@ grant delete, insert, maintain, references, select, trigger, truncate, update on
 create table "private"."sync_records" (
   "source_id" uuid not null,
   "record_id" uuid not null,
-  constraint "sync_records_pkey" primary key (source_id, record_id),
-  constraint "sync_records_source_id_fkey" foreign key (source_id) references public.sync_sources(id) on delete cascade
+  constraint "sync_records_pkey" primary key (source_id, record_id)
 );
 
 create index sync_records_record_id_idx on private.sync_records using btree (record_id);
@@ -19506,6 +19573,7 @@ begin
   if (list_user_results.page_size between 1 and 1000) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
   end if;
+  perform private.find_users_import(list_user_results.import_id);
   return query
   select
     r.row_number, r.key,
@@ -24059,6 +24127,11 @@ create trigger _100_touch_updated_at
   before update on public.sync_sources
   for each row
   execute function private.tg__touch_updated_at();
+
+create trigger _500_forget_records
+  after delete on public.sync_sources
+  for each row
+  execute function private.tg_sync_sources__forget_records();
 
 create policy "sync_sources_delete" on "public"."sync_sources"
   for delete
