@@ -163,6 +163,57 @@ describe('a small stored file', () => {
     expect(await post(ada, '', { storage_path: own, dataset: 'customers' })).toMatchObject({ status: 201 })
   })
 
+  it('is named with parameters that are checked like those of a request', async () => {
+    const storage_path = await upload(ada, customers(1))
+    expect(await post(ada, '', { storage_path, dataset: 'customers', mode: 'mirror' })).toMatchObject({
+      status: 400,
+      body: { message: 'request is not valid', details: expect.stringContaining('mode') },
+    })
+    expect(await post(ada, '', { storage_path, dataset: 'nothing' })).toMatchObject({
+      status: 400,
+      body: { message: 'dataset is unknown' },
+    })
+  })
+
+  it('is named by the service with the organization, whose it must be', async () => {
+    const storage_path = await upload(ada, customers(1))
+    const send = async (body: unknown) => {
+      const response = await fetch(functions, {
+        method: 'POST',
+        headers: { apikey: stack.secretKey, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      return { status: response.status, body: (await response.json()) as Body }
+    }
+    const wanted = { storage_path, dataset: 'customers' }
+    expect(await send({ ...wanted, org_id: organization })).toMatchObject({
+      status: 201,
+      body: { row_count: 1 },
+    })
+    const [other] = await sql<
+      { org_id: string }[]
+    >`select p.org_id from public.profiles as p where p.id = ${bea.id}`
+    expect(await send({ ...wanted, org_id: other?.org_id })).toMatchObject({
+      status: 400,
+      body: { message: "stored file is another organization's" },
+    })
+  })
+
+  it('goes through supabase-js, too', async () => {
+    const { body } = await post(ada, '?upload=storage&dataset=customers')
+    const { storage_path, token } = body.upload
+    const bucket = ada.client.storage.from('imports')
+    const sent = await bucket.uploadToSignedUrl(
+      storage_path,
+      token,
+      new Blob([customers(2)], { type: 'text/csv' }),
+    )
+    expect(sent.error).toBeNull()
+    const again = await bucket.upload(storage_path, new Blob(['x']), { upsert: true })
+    expect(again.error).not.toBeNull()
+    expect(await post(ada, '', { ...body.next.body })).toMatchObject({ status: 201, body: { row_count: 2 } })
+  })
+
   it('is not what JSON means whose rows have a storage_path', async () => {
     const sent = await post(ada, '?dataset=customers', [{ external_id: 'J1', name: 'x', storage_path: 'y' }])
     expect(sent).toMatchObject({ status: 201, body: { columns: ['external_id', 'name', 'storage_path'] } })
