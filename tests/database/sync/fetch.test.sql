@@ -1,6 +1,6 @@
 -- What the worker function is told, what it may bring, and how a run ends that it brings nothing for.
 begin;
-select plan(42);
+select plan(47);
 select tests.set_up_actors();
 
 create function pg_temp.create_source(p_name text, p_more jsonb default '{}')
@@ -251,6 +251,34 @@ delete from storage.objects as o where o.bucket_id = 'imports' and o.name ~ '/fe
 select tests.act_as('ann');
 select pg_temp.start('stored');
 select is(public.get_sync_run(tests.kept('run')) ->> 'status', 'unchanged', 'a file that had its time is not missed');
+
+-- Whose files: nobody has applied what they could not import themselves.
+select tests.act_as_role('postgres');
+create function pg_temp.feeders(p_source text)
+returns text
+language sql
+security definer
+as $$
+  select string_agg(u.name, ' ' order by u.name)
+  from public.sync_sources as s
+  cross join unnest('{ann,max,vic,bob,otto,sid}'::text[]) as u (name)
+  where s.id = tests.kept(p_source) and private.may_feed(s, tests.user_id(u.name)::text);
+$$;
+select tests.act_as('ann');
+select pg_temp.create_source('mirrored', jsonb_build_object('kind', 'storage', 'mode', 'mirror', 'location', tests.org_id('acme') || '/feeds/'));
+select pg_temp.create_source('people', jsonb_build_object('kind', 'storage', 'dataset', 'users', 'mapping', null,
+  'location', tests.org_id('acme') || '/people/'));
+select is(pg_temp.feeders('stored'), 'ann max sid', 'members feed what they could import');
+select is(pg_temp.feeders('mirrored'), 'ann sid', 'admins what may delete');
+select is(pg_temp.feeders('people'), 'ann sid', 'and people');
+select tests.act_as_role('postgres');
+update public.sync_sources as s set owner = tests.user_id('sid') where s.id = tests.kept('people');
+select is(pg_temp.feeders('people'), 'sid', 'what has a system admin''s rights is fed by one');
+insert into storage.objects (bucket_id, name, owner_id, metadata)
+values ('imports', tests.org_id('acme') || '/feeds/of_max.csv', tests.user_id('max')::text, '{"size": 10}');
+select tests.act_as('ann');
+select pg_temp.start('mirrored');
+select is(public.get_sync_run(tests.kept('run')) #>> '{error,message}', 'source has no file', 'the file of another is none');
 
 select * from finish();
 rollback;
