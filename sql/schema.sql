@@ -6646,6 +6646,7 @@ begin
   from storage.objects as o
   where o.bucket_id = 'imports'
     and case when p_source.location like '%/' then starts_with(o.name, p_source.location) else o.name = p_source.location end
+    and private.may_feed(p_source, o.owner_id)
   order by o.updated_at desc, o.name desc
   limit 1;
 
@@ -6654,7 +6655,7 @@ begin
       errcode = 'SY002',
       message = 'source has no file',
       detail  = p_source.location,
-      hint    = 'Upload one to the bucket imports.';
+      hint    = 'Upload one to the bucket imports. Whose it is must have the right to import it.';
   elsif v_name is null or (v_version = p_source.state ->> 'object' and not p_run.is_forced) then
     return '{"unchanged": true}';
   end if;
@@ -9043,6 +9044,31 @@ $function$;
 revoke all on function "private"."may_confirm_users"(uuid) from public;
 
 grant execute on function "private"."may_confirm_users"(uuid) to "postgres";
+
+-- schemas/private/functions/may_feed.sql
+
+create or replace function private.may_feed (
+  p_source   public.sync_sources,
+  p_uploader text
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select p_uploader is null or exists (
+    select from public.profiles as p
+    where p.id::text = p_uploader and p.is_active and (p.is_system_admin or (
+      p.org_id = p_source.org_id
+      and p.org_role >= private.role_for(p_source.dataset, case p_source.mode when 'mirror' then 'admin' else 'member' end::public.org_role)
+      and not exists (select from public.profiles as o where o.id = p_source.owner and o.is_system_admin)
+    ))
+  );
+$function$;
+
+revoke all on function "private"."may_feed"(public.sync_sources, text) from public;
+
+grant execute on function "private"."may_feed"(public.sync_sources, text) to "postgres";
 
 -- schemas/private/functions/missing_records.sql
 
