@@ -1,6 +1,6 @@
 -- What runs do: with tables and with what the worker function brings; mirrors, approval, and who may do what with a run.
 begin;
-select plan(101);
+select plan(106);
 select tests.set_up_actors();
 
 create table private.feed (no text, called text, mail text);
@@ -194,6 +194,18 @@ select is(pg_temp.sync('stock'), 'completed', 'a mirror of records with keys of 
 select pg_temp.feed($$ delete from private.feed where no = 'p1' $$);
 select is(pg_temp.sync('stock'), 'completed', 'finds what is gone');
 select is(pg_temp.counts(), '{"unchanged": 1, "deleted": 1}', 'by them');
+
+-- Records that a function writes: people
+select pg_temp.feed($$ delete from private.feed; insert into private.feed values ('pia@example.test', 'Pia', null), ('pat@example.test', 'Pat', null) $$);
+select pg_temp.create_source('people', '{"dataset": "users", "mode": "mirror", "max_delete_percent": 50,
+  "mapping": {"email": "no", "full_name": "called"}}');
+select is(pg_temp.sync('people'), 'completed', 'people are synced');
+select is(pg_temp.counts(), '{"inserted": 2}', 'and made');
+select pg_temp.feed($$ delete from private.feed where no = 'pat@example.test' $$);
+select is(pg_temp.sync('people'), 'completed', 'who left the source');
+select is(pg_temp.counts() -> 'deleted', '1', 'goes');
+select is((select string_agg(p.email, ' ' order by p.email) from public.profiles as p where p.org_id = tests.org_id('acme') and p.email ~ '^p|^ann'),
+  'ann@example.test pia@example.test', 'and nobody whom it never delivered');
 
 -- Approval ---------------------------------------------------------------------------------------------
 
