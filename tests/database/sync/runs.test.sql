@@ -1,6 +1,6 @@
 -- What runs do: with tables and with what the worker function brings; mirrors, approval, and who may do what with a run.
 begin;
-select plan(106);
+select plan(109);
 select tests.set_up_actors();
 
 create table private.feed (no text, called text, mail text);
@@ -194,6 +194,17 @@ select is(pg_temp.sync('stock'), 'completed', 'a mirror of records with keys of 
 select pg_temp.feed($$ delete from private.feed where no = 'p1' $$);
 select is(pg_temp.sync('stock'), 'completed', 'finds what is gone');
 select is(pg_temp.counts(), '{"unchanged": 1, "deleted": 1}', 'by them');
+
+-- Records of several rows
+select pg_temp.feed($$ delete from private.feed; insert into private.feed values ('o1', '1', '5'), ('o1', '2', '6'), ('o2', '1', '7') $$);
+select pg_temp.create_source('orders', '{"dataset": "orders", "mode": "mirror", "max_delete_percent": 50, "mapping": {
+  "order_number": "no", "line_number": "called", "quantity": "mail", "customer": {"default": "c1"}, "ordered_on": {"default": "2026-01-01"},
+  "currency": {"default": "EUR"}, "product": {"default": "p1"}, "unit_price": {"default": "1"}}}');
+select is(pg_temp.sync('orders'), 'completed', 'orders are synced');
+select pg_temp.feed($$ delete from private.feed where no = 'o2' or called = '2' $$);
+select is(pg_temp.sync('orders'), 'completed', 'an order that is gone is one record');
+select results_eq($$ select o.order_number, count(l.id) from public.orders as o left join public.order_lines as l on l.order_id = o.id
+  where o.org_id = tests.org_id('acme') group by 1 $$, $$ values ('o1', 2::bigint) $$, 'and goes with its lines; of one that is there no line goes, as with imports');
 
 -- Records that a function writes: people
 select pg_temp.feed($$ delete from private.feed; insert into private.feed values ('pia@example.test', 'Pia', null), ('pat@example.test', 'Pat', null) $$);
