@@ -1,6 +1,6 @@
 -- What runs do: with tables and with what the worker function brings; mirrors, approval, and who may do what with a run.
 begin;
-select plan(109);
+select plan(111);
 select tests.set_up_actors();
 
 create table private.feed (no text, called text, mail text);
@@ -270,6 +270,14 @@ update public.profiles as p set org_role = 'member' where p.id = tests.user_id('
 select tests.act_as('ann');
 select is(pg_temp.sync('of_amy'), 'failed owner_not_admin', 'a run of one who is no admin any more fails');
 select is((select r.import_id from public.sync_runs as r where r.id = tests.kept('run')), null, 'and brings nothing in');
+select tests.act_as_role('postgres');
+update public.profiles as p set org_id = null where p.id = tests.user_id('amy');
+select tests.act_as('ann');
+select is(pg_temp.sync('of_amy'), 'failed actor_left', 'one of somebody who left as well');
+select tests.act_as_role('postgres');
+update public.profiles as p set org_id = tests.org_id('acme'), is_active = false where p.id = tests.user_id('amy');
+select tests.act_as('ann');
+select is(pg_temp.sync('of_amy'), 'failed actor_deactivated', 'or was deactivated');
 select tests.act_as_role('postgres');
 delete from auth.users as u where u.id = tests.user_id('amy');
 select tests.act_as('ann');
