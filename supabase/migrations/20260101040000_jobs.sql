@@ -300,11 +300,12 @@ set search_path = ''
 as $$
 begin
   insert into public.sync_progress as p (
-    org_id, sync_id, entity_type, status, total_items, processed_count, current_item, failed_count
+    org_id, sync_id, entity_type, status, total_items, processed_count, current_item, failed_count, started_at
   )
   values (
     new.org_id, new.id::text, new.entity_type, new.status,
-    new.total_count, new.done_count, new.done_count, new.failed_count
+    new.total_count, new.done_count, new.done_count, new.failed_count,
+    coalesce(new.started_at, clock_timestamp()) -- also where the row is there: the triggers reckon with what is proposed
   )
   on conflict (org_id, sync_id) do update
   set status          = excluded.status,

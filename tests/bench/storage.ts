@@ -113,8 +113,8 @@ async function followCalls(sql: Sql, stack: OwnStack, id: string): Promise<numbe
   const cpuSeconds = () => usageOf(stack.functionsPid ?? 0)?.cpuSeconds ?? 0
   let position = 0
   for (let last = cpuSeconds(); ; ) {
-    const [now] = await sql<{ status: string; position: string | null }[]>`
-      select b.status, i.position from public.import_batches as b
+    const [now] = await sql<{ status: string; error: string | null; position: string | null }[]>`
+      select b.status, b.error ->> 'message' as error, i.position from public.import_batches as b
       left join private.import_ingests as i on i.batch_id = b.id where b.id = ${id}`
     const isOver = now?.status !== 'receiving'
     if (isOver || Number(now?.position ?? 0) > position) {
@@ -122,7 +122,7 @@ async function followCalls(sql: Sql, stack: OwnStack, id: string): Promise<numbe
       callSeconds.push(cpuSeconds() - last)
       last = cpuSeconds()
     }
-    if (now?.status === 'failed') throw new Error('the ingest failed')
+    if (now?.status === 'failed') throw new Error(`the ingest failed: ${now.error}`)
     if (isOver) return callSeconds
     await sleep(20)
   }

@@ -1,12 +1,12 @@
 -- Stored files that a job takes in: who may start it, each range once, and what stays when it comes to nothing.
 begin;
-select plan(54);
+select plan(56);
 select tests.set_up_actors();
 insert into private.settings (key, value) values ('jobs.running_per_organization', '100');
 
 insert into storage.objects (bucket_id, name, owner_id, metadata)
 select 'imports', tests.org_id('acme') || '/' || f.name, tests.user_id('max')::text, jsonb_build_object('size', f.size)
-from (values ('a.csv', 100), ('b.csv', 100), ('big.csv', 6000000000)) as f (name, size);
+from (values ('a.csv', 100), ('b.csv', 100), ('huge.csv', 5000000000), ('big.csv', 6000000000)) as f (name, size);
 
 create function pg_temp.make(p_name text, p_file text default 'a.csv', p_commit boolean default false, p_dataset text default 'customers',
   p_key text default null) returns uuid language plpgsql as $$
@@ -152,6 +152,13 @@ insert into private.import_rows values (current_date, tests.kept('held'), 1, 2, 
 select pg_temp.complete('held', '["Junk", "Stuff"]');
 select is(pg_temp.status('held') || ' ' || (select j.result #>> '{not_started,message}' from pg_temp.job('held') as j),
   'staged required field is not mapped', 'what keeps it from going on is told, and its rows stay');
+
+-- Billions of bytes are counted, and their speed.
+select pg_temp.make('huge', 'huge.csv');
+select lives_ok($$ update public.scheduled_jobs set started_at = clock_timestamp() - interval '1 minute', done_count = 4500000000
+  where batch_id = tests.kept('huge') $$, 'a job counts billions of bytes');
+select is((select p.speed_items_per_min between 4e9 and 5e9 from public.sync_progress as p join pg_temp.job('huge') as j
+  on p.sync_id = j.id::text), true, 'and its progress has their speed');
 
 -- Coming to nothing ------------------------------------------------------------------------------------
 
