@@ -139,7 +139,17 @@ begin
 end;
 $$;
 
--- The organization of a file in the bucket imports is in its name. Whether the caller sees it, Storage's policies say.
+-- The organization of a file in the bucket imports is in its name. Whether the caller sees it, Storage's policies say;
+-- but the worker function reads it with the service key, by a URL: what names another file there is none of theirs.
+create function private.is_own_path(p_path text, p_org_id uuid)
+returns boolean
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select starts_with(p_path, p_org_id || '/') and p_path !~ '/\.{0,2}/|/\.{1,2}$| $|[\\?#%[:cntrl:]]';
+$$;
+
 create function private.require_own_file(p_storage_path text, p_org_id uuid)
 returns void
 language plpgsql immutable
@@ -147,12 +157,12 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if split_part(p_storage_path, '/', 1) <> p_org_id::text then
+  if p_storage_path is not null and private.is_own_path(p_storage_path, p_org_id) is not true then
     raise exception using
       errcode = '22023',
-      message = 'stored file is another organization''s',
+      message = 'stored file is not the organization''s',
       detail  = format('storage_path %s', to_json(p_storage_path)),
-      hint    = format('Its path begins with the id of the organization: %s/…', p_org_id);
+      hint    = format('Its path begins with the id of the organization: %s/…, and has no dots between slashes, \, ?, # or %%.', p_org_id);
   end if;
 end;
 $$;

@@ -1,6 +1,6 @@
 -- The bucket imports: who may put files there, read and delete them, and where they are told to upload to.
 begin;
-select plan(35);
+select plan(36);
 select tests.set_up_actors();
 
 select results_eq($$ select name, public from storage.buckets where id = 'imports' $$, $$ values ('imports'::text, false) $$,
@@ -100,7 +100,29 @@ select throws_ok(format($$ select public.create_import('customers', storage_path
   'stored file not found', 'another organization''s file is not there');
 select tests.act_as_role('service_role');
 select throws_ok(format($$ select public.create_import('customers', org_id => tests.org_id('acme'), storage_path => %L) $$,
-  pg_temp.own('bolt', 'bob.csv')), '22023', 'stored file is another organization''s', 'and is not imported into this one by the service');
+  pg_temp.own('bolt', 'bob.csv')), '22023', 'stored file is not the organization''s', 'and is not imported into this one by the service');
+
+
+-- Storage takes such names. In a URL, by which the worker function reads with the service key, they are others.
+select tests.act_as_role('postgres');
+insert into storage.objects (bucket_id, name, owner_id, metadata)
+select 'imports', tests.org_id('acme') || n.name, tests.user_id('max')::text, '{"size": 10}'
+from unnest(array['/a/../b.csv', '/./b.csv', '//b.csv', '/..', '/b.csv?', '/b.csv#', '/%2e%2e/b.csv', '/a\..\b.csv', e'/.\t./b.csv', '/b.csv ', '/a..b.csv', '/.b/..c'])
+  as n (name);
+insert into storage.objects (bucket_id, name, owner_id, metadata)
+values ('imports', format('%s/../%s/bob.csv', tests.org_id('acme'), tests.org_id('bolt')), tests.user_id('max')::text, '{"size": 10}');
+select tests.act_as('max');
+create function pg_temp.is_refused(p_path text) returns boolean language plpgsql as $$
+begin
+  perform public.create_import('customers', storage_path => p_path);
+  return false;
+exception when sqlstate '22023' then
+  return sqlerrm = 'stored file is not the organization''s';
+end $$;
+select results_eq(
+  $$ select split_part(o.name, '/', -1) from storage.objects as o
+    where o.owner_id = tests.user_id('max')::text and not pg_temp.is_refused(o.name) order by 1 $$,
+  array['..c', 'a..b.csv', 'max.csv'], 'a name that a URL reads otherwise is refused');
 
 select * from finish();
 rollback;
