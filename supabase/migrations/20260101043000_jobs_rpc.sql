@@ -401,7 +401,7 @@ begin
 
   update public.scheduled_jobs as j
   set priority = coalesce(p_priority, j.priority),
-      run_at   = coalesce(p_run_at, j.run_at),
+      run_at   = greatest(coalesce(p_run_at, j.run_at), j.created_at), -- not ahead of what was started before
       status   = case when j.status = 'pending' and p_run_at > clock_timestamp() then 'queued' else j.status end
   where j.id = v_job.id and j.status in ('pending', 'queued', 'paused')
   returning j.* into v_job;

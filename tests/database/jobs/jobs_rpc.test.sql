@@ -1,6 +1,6 @@
 -- list_jobs, get_job and what people do with a job: who, in which state, and what becomes of it.
 begin;
-select plan(117);
+select plan(118);
 select tests.set_up_actors();
 insert into private.settings (key, value) values ('imports.chunk_rows', '10'), ('jobs.running_per_organization', '100');
 update public.sync_retry_policy set max_attempts = 1;
@@ -139,6 +139,7 @@ select throws_ok($$ select public.change_job(tests.kept('b'), priority => 1) $$,
 select public.pause_job(tests.kept('b'));
 select is(public.change_job(tests.kept('b'), priority => 1) ->> 'priority', '1', 'but once it is paused');
 select is(public.change_job(tests.kept('b'), run_at => now() - interval '1 year') ->> 'status', 'paused', 'a time that is past means now');
+select is(j.run_at, j.created_at, 'it does not go ahead of what was started before') from public.scheduled_jobs as j where j.id = tests.kept('b');
 select public.resume_job(tests.kept('b'));
 select tests.run_jobs();
 select is(public.get_job(tests.kept('b')) ->> 'status', 'completed', 'and it comes to its end');
