@@ -108,7 +108,7 @@ async function fetchPages(source: Source, call: Call): Promise<unknown> {
   await staging(async (tx) => {
     const target = await beginFetch(tx, call, columns)
     const { count, isUntrimmed } = source.state ?? nothingStaged()
-    const staged = { count, isUntrimmed, sample: [] }
+    const staged = { ...nothingStaged(), count, isUntrimmed }
     await stageRows(tx, { ...target, columns, fits: reader.scanner.fits }, staged, [], reader.batches)
     const { next, pages, bytes, hash } = reader.progress()
     isLast = next === undefined

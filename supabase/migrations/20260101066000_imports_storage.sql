@@ -196,7 +196,9 @@ as $$
     'import_id', b.id, 'storage_path', b.storage_path, 'file_name', b.file_name, 'byte_size', i.byte_size,
     'position', i.position, 'row_count', i.row_count, 'state', i.state,
     'format', j.params -> 'format', 'review', not (j.params ->> 'commit')::boolean,
-    'range_bytes', private.setting('imports.range_bytes', b.org_id), 'limits', private.ingest_limits()
+    -- less after each call that was lost: maybe for the limits of a function
+    'range_bytes', private.setting('imports.range_bytes', b.org_id)::bigint >> greatest(p_task.attempts - 1, 0),
+    'limits', private.ingest_limits()
   )
   from public.scheduled_jobs as j
   join public.import_batches as b on b.id = j.batch_id

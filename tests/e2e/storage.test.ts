@@ -195,7 +195,7 @@ describe('a small stored file', () => {
     >`select p.org_id from public.profiles as p where p.id = ${bea.id}`
     expect(await send({ ...wanted, org_id: other?.org_id })).toMatchObject({
       status: 400,
-      body: { message: "stored file is another organization's" },
+      body: { message: "stored file is not the organization's" },
     })
   })
 
@@ -303,6 +303,27 @@ describe('a large stored file', () => {
     expect(job).toEqual({ total: content.length, done: content.length })
   })
 
+  it('takes several calls, too, where its rows are many or bad rather than long', async () => {
+    const content = `external_id,name\n${Array.from({ length: 80_000 }, (_, n) => n).join('\n')}\n`
+    const id = await ingest(bea, await upload(bea, content))
+    const first = await until('a call has ended', 20, async () => {
+      const [row] = await sql<{ position: number; size: number }[]>`
+        select i.position::integer, i.byte_size::integer as size from private.import_ingests as i
+        where i.batch_id = ${id} and i.position > 0`
+      return row
+    })
+    expect(first.position).toBeLessThan(first.size)
+    await until('it is staged', 40, async () => {
+      const [row] = await sql`
+        select from public.import_batches as b where b.id = ${id} and b.status = 'staged' and b.row_count = 80000`
+      return row
+    })
+    const [issues] = await sql`
+      select count(*)::integer as count, count(distinct i.row_number)::integer as rows
+      from private.import_issues as i where i.batch_id = ${id}`
+    expect(issues).toEqual({ count: 80_000, rows: 80_000 })
+  })
+
   it('goes on to the commit where that is asked for', async () => {
     const id = await ingest(ada, await upload(ada, customers(4_000).replaceAll('K', 'G')), { commit: true })
     expect(await ended(id)).toMatchObject({ status: 'completed', counts: { inserted: 4_000 } })
@@ -319,6 +340,7 @@ describe('a large stored file', () => {
     ['quote is not closed', '22023', Buffer.from(`${customers(3_000)}X,"never closed\n`)],
     ['file has no data rows', '22023', Buffer.from('external_id,name\n')],
     ['file is empty', '22023', Buffer.from('\n')],
+    ['file is empty', '22023', Buffer.alloc(0)],
     ['file is not a table', 'PT415', Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(200_000)])],
   ])('fails as a request would, and leaves no row: %s', async (message, code, content) => {
     const id = await ingest(ada, await upload(ada, content))

@@ -84,13 +84,15 @@ interface Target extends Begun {
 /** What has been staged of a file so far. */
 export interface Staged {
   count: number
+  /** What was found wrong with them. */
+  issueCount: number
   sample: (string | null)[][]
   /** By column: whether there are blanks around some of its cells. */
   isUntrimmed: boolean[]
 }
 
 export function nothingStaged(): Staged {
-  return { count: 0, sample: [], isUntrimmed: [] }
+  return { count: 0, issueCount: 0, sample: [], isUntrimmed: [] }
 }
 
 /** What the import is told of a file that has been staged. */
@@ -135,6 +137,7 @@ export async function stageRows(
       if (!isFit) cells = fitCells(cells, columns, issues)
       encodingIssues(row.defects ?? [], cells, columns, issues)
       for (const issue of issues) issueLines.push(issueLine(prefix, rowNumber, issue))
+      staged.issueCount += issues.length
     }
     if (staged.sample.length < sampleRows) {
       staged.sample.push(cells.map((cell) => cell?.slice(0, maxSampleLength).toWellFormed() ?? null))

@@ -1,6 +1,6 @@
 -- Stored files that a job takes in: who may start it, each range once, and what stays when it comes to nothing.
 begin;
-select plan(56);
+select plan(57);
 select tests.set_up_actors();
 insert into private.settings (key, value) values ('jobs.running_per_organization', '100');
 
@@ -113,6 +113,9 @@ update public.sync_job_queue set next_attempt_at = clock_timestamp() where job_i
 select pg_temp.keep_call('lost', 'i');
 select tests.run_jobs();
 select pg_temp.keep_call('two', 'i');
+select tests.act_as_role('service_role');
+select is((select public.get_worker_task(c.task_id, c.token) #> '{work,range_bytes}' from calls as c where c.name = 'two'), '12582912',
+  'a smaller range, in case that it was too much');
 select tests.act_as_role('sluice_ingest');
 select throws_ok($$ select pg_temp.advance('lost', 60, 100, 5) $$, 'PT409', 'call of the worker function is over',
   'a call that was given up changes nothing any more');
