@@ -1809,7 +1809,7 @@ begin
 
   update public.scheduled_jobs as j
   set priority = coalesce(p_priority, j.priority),
-      run_at   = coalesce(p_run_at, j.run_at),
+      run_at   = greatest(coalesce(p_run_at, j.run_at), j.created_at), -- not ahead of what was started before
       status   = case when j.status = 'pending' and p_run_at > clock_timestamp() then 'queued' else j.status end
   where j.id = v_job.id and j.status in ('pending', 'queued', 'paused')
   returning j.* into v_job;
@@ -2359,8 +2359,7 @@ begin
   v_right := case
     when p_source.kind = 'manual' then p_source.location is null
     when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\\\s]+([/?#]\S*)?$'
-    when p_source.kind = 'storage' then
-      starts_with(p_source.location, p_source.org_id || '/') and p_source.location !~ '(^|/)\.{1,2}(/|$)|//|[\x01-\x1f]'
+    when p_source.kind = 'storage' then private.is_own_path(p_source.location, p_source.org_id)
     else exists (
       select from private.foreign_tables as f where f.org_id = p_source.org_id and f.relation = p_source.location
     )
@@ -5199,7 +5198,9 @@ create or replace function private.describe_ingest (
     'import_id', b.id, 'storage_path', b.storage_path, 'file_name', b.file_name, 'byte_size', i.byte_size,
     'position', i.position, 'row_count', i.row_count, 'state', i.state,
     'format', j.params -> 'format', 'review', not (j.params ->> 'commit')::boolean,
-    'range_bytes', private.setting('imports.range_bytes', b.org_id), 'limits', private.ingest_limits()
+    -- less after each call that was lost: maybe for the limits of a function
+    'range_bytes', private.setting('imports.range_bytes', b.org_id)::bigint >> greatest(p_task.attempts - 1, 0),
+    'limits', private.ingest_limits()
   )
   from public.scheduled_jobs as j
   join public.import_batches as b on b.id = j.batch_id
@@ -8094,6 +8095,24 @@ $function$;
 revoke all on function "private"."is_ingesting"(uuid) from public;
 
 grant execute on function "private"."is_ingesting"(uuid) to "postgres";
+
+-- schemas/private/functions/is_own_path.sql
+
+create or replace function private.is_own_path (
+  p_path   text,
+  p_org_id uuid
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select starts_with(p_path, p_org_id || '/') and p_path !~ '/\.{0,2}/|/\.{1,2}$| $|[\\?#%[:cntrl:]]';
+$function$;
+
+revoke all on function "private"."is_own_path"(text, uuid) from public;
+
+grant execute on function "private"."is_own_path"(text, uuid) to "postgres";
 
 -- schemas/private/functions/is_password_hash.sql
 
@@ -12516,12 +12535,12 @@ create or replace function private.require_own_file (
   set search_path to ''
   AS $function$
 begin
-  if split_part(p_storage_path, '/', 1) <> p_org_id::text then
+  if p_storage_path is not null and private.is_own_path(p_storage_path, p_org_id) is not true then
     raise exception using
       errcode = '22023',
-      message = 'stored file is another organization''s',
+      message = 'stored file is not the organization''s',
       detail  = format('storage_path %s', to_json(p_storage_path)),
-      hint    = format('Its path begins with the id of the organization: %s/…', p_org_id);
+      hint    = format('Its path begins with the id of the organization: %s/…, and has no dots between slashes, \, ?, # or %%.', p_org_id);
   end if;
 end;
 $function$;
@@ -15902,11 +15921,12 @@ create or replace function private.tg_scheduled_jobs__report_progress()
   AS $function$
 begin
   insert into public.sync_progress as p (
-    org_id, sync_id, entity_type, status, total_items, processed_count, current_item, failed_count
+    org_id, sync_id, entity_type, status, total_items, processed_count, current_item, failed_count, started_at
   )
   values (
     new.org_id, new.id::text, new.entity_type, new.status,
-    new.total_count, new.done_count, new.done_count, new.failed_count
+    new.total_count, new.done_count, new.done_count, new.failed_count,
+    coalesce(new.started_at, clock_timestamp()) -- also where the row is there: the triggers reckon with what is proposed
   )
   on conflict (org_id, sync_id) do update
   set status          = excluded.status,
