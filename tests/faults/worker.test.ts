@@ -79,7 +79,7 @@ async function endOf(jobId: string): Promise<End> {
   return until(`job ${jobId} ends`, 30, async () => {
     const [row] = await sql<End[]>`
       select
-        j.status, j.done_count as done, j.error ->> 'message' as error,
+        j.status, j.done_count::integer as done, j.error ->> 'message' as error,
         array(select e.sqlstate || ' ' || e.message from public.sync_error_log as e where e.job_id = j.id order by e.id) as errors,
         array(select a.attempt from private.probe_answers as a where a.job_id = j.id) as answers
       from public.scheduled_jobs as j
