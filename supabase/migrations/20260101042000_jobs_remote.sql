@@ -97,7 +97,8 @@ begin
 end;
 $$;
 
--- The step of a call is done, in this transaction, and the next is posted; where the job was cancelled there is none.
+-- The step of a call is done, in this transaction, and the next is posted; where the job is paused or queues again, once
+-- it goes on; where it was cancelled there is none.
 create function private.repost_task(
   p_task_id bigint, p_token uuid, p_route text, p_timeout interval default '3 minutes'
 )
@@ -108,9 +109,18 @@ set search_path = ''
 as $$
 declare
   v_task public.sync_job_queue := private.hold_call(p_task_id, p_token);
+  v_job  public.scheduled_jobs;
 begin
-  perform private.post_task(v_task, p_route, p_timeout);
-  perform private.await_call(v_task);
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id for no key update;
+  if v_job.cancel_requested_at is not null then
+    perform private.finish_task(v_task, null);
+  elsif v_job.status = 'running' then
+    perform private.post_task(v_task, p_route, p_timeout);
+    perform private.await_call(v_task);
+  else
+    update public.sync_job_queue as q set next_attempt_at = clock_timestamp() where q.id = v_task.id;
+    perform private.return_task(v_task);
+  end if;
 end;
 $$;
 

@@ -270,12 +270,7 @@ begin
     perform private.refuse_range(v_job.batch_id, p_from);
   end if;
 
-  if p_to = v_ingest.byte_size then
-    return; -- the call completes the task, or another one does
-  elsif v_job.status = 'paused' then
-    perform private.return_task(v_task);
-    update public.sync_job_queue as q set next_attempt_at = clock_timestamp() where q.id = v_task.id; -- no call is on its way
-  else
+  if p_to < v_ingest.byte_size then -- else the call completes the task, or another one does
     perform private.repost_task(p_task_id, p_token, 'ingest');
   end if;
 end;

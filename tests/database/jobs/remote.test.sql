@@ -1,6 +1,6 @@
 -- Tasks that the worker function does: posted, answered once, given up when nobody answers.
 begin;
-select plan(64);
+select plan(70);
 select tests.set_up_actors();
 
 -- probe: its run function posts, its complete function does what the answer says.
@@ -261,6 +261,33 @@ select throws_ok($$ select private.repost_task(c.task_id, c.token, 'probe-third'
 select pg_temp.keep_call('chain 3', 'chain');
 select is(pg_temp.complete('chain 3'), true, 'the last answer ends it');
 select is(pg_temp.job_status('chain'), 'completed', 'and the job');
+
+-- Steps of a job that does not run any more: the next one is not posted.
+select pg_temp.job('steps');
+select tests.run_jobs();
+select pg_temp.keep_call('steps', 'steps');
+select private.pause_job(tests.kept('steps'));
+select pg_temp.job('other');
+select set_config('tests.posts', (select count(*)::text from net.http_request_queue), true);
+select private.repost_task(c.task_id, c.token, 'probe-step') from calls as c where c.name = 'steps';
+select is((select (t.status, t.token, t.attempts)::text from pg_temp.task('steps') as t), '(held,,0)', 'the next step of a paused job waits');
+update private.settings set value = '1' where key = 'jobs.running_per_organization';
+select private.resume_job(tests.kept('steps'));
+select is(pg_temp.job_status('steps'), 'queued', 'resumed, it queues where others run');
+update public.sync_job_queue set token = gen_random_uuid(), next_attempt_at = clock_timestamp() + interval '3 minutes' where job_id = tests.kept('steps');
+select private.repost_task(t.id, t.token, 'probe-step') from pg_temp.task('steps') as t;
+select is((select (t.status, t.token)::text from pg_temp.task('steps') as t) || ' ' || pg_temp.job_status('steps'), '(held,) queued',
+  'a job that queues again has no next step before its turn');
+select is((select count(*)::text from net.http_request_queue), current_setting('tests.posts'), 'none of them is posted');
+update private.settings set value = '100' where key = 'jobs.running_per_organization';
+select private.release_queued_jobs(tests.org_id('acme'));
+select is((select (t.status, t.next_attempt_at <= clock_timestamp())::text from pg_temp.task('steps') as t), '(pending,t)', 'which then is taken at once');
+select private.pause_job(tests.kept('steps'));
+update public.sync_job_queue set token = gen_random_uuid() where job_id = tests.kept('steps');
+update public.scheduled_jobs set cancel_requested_at = clock_timestamp() where id = tests.kept('steps'); -- while the call holds the task
+select private.repost_task(t.id, t.token, 'probe-step') from pg_temp.task('steps') as t;
+select is(pg_temp.job_status('steps'), 'cancelled', 'a paused job that was cancelled meanwhile ends with the step');
+select private.cancel_job(tests.kept('other'));
 
 -- Jobs that are stopped while a call is on its way -----------------------------------------------------------
 
