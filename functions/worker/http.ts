@@ -18,7 +18,8 @@ export interface Wire {
 }
 
 const maxLineBytes = 16 * 1024
-const maxHeadLines = 200
+/** Of all lines. Somebody who is told of events may have dozens of them answer at once. */
+const maxHeadBytes = 64 * 1024
 const pieceBytes = 64 * 1024
 
 /** The text of a request. The headers are checked by `Headers`: nothing in them ends a line. */
@@ -69,18 +70,21 @@ export function wireOf(socket: Duplex): Wire {
 
 /** Reads the status and the headers; what is said before them (100, 103) is passed over. */
 export async function readHead(wire: Wire): Promise<Head> {
-  let lines = 0
+  let room = maxHeadBytes
+  async function nextLine(): Promise<string> {
+    const line = await wire.line()
+    room -= line.length + 1
+    if (room < 0) throw broken('its head is too long')
+    return line
+  }
+
   for (;;) {
-    const status = Number(/^HTTP\/1\.[01] ([1-5]\d\d)(?: |$)/.exec(await wire.line())?.[1])
+    const status = Number(/^HTTP\/1\.[01] ([1-5]\d\d)(?: |$)/.exec(await nextLine())?.[1])
     if (!status) throw broken('it does not begin as HTTP/1.1 does')
     const headers = new Headers()
-    for (let line = await wire.line(); line !== ''; line = await wire.line()) {
-      if (++lines > maxHeadLines) throw broken('its head is too long')
-      addHeader(headers, line)
-    }
+    for (let line = await nextLine(); line !== ''; line = await nextLine()) addHeader(headers, line)
     if (status === 101) throw broken('it changes the protocol')
     if (status >= 200) return { status, headers }
-    if (++lines > maxHeadLines) throw broken('its head is too long')
   }
 }
 

@@ -85,6 +85,7 @@ const behaviours: Record<string, Behaviour> = {
     socket.write('HTTP/1.1 200 OK\r\nx-more: ')
     endless(socket, zeros.toString('latin1').replaceAll('\0', 'x'))
   },
+  'wide-head': raw(`HTTP/1.1 200 OK\r\n${`x-more: ${'x'.repeat(16_000)}\r\n`.repeat(50)}\r\n`),
   'endless-hints': (_, __, socket) => endless(socket, 'HTTP/1.1 103 Early Hints\r\n\r\n'),
   announces: (_, response) => response.writeHead(200, { 'content-length': '99999999999' }).flushHeaders(),
   'cut-off': raw('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfive.'),

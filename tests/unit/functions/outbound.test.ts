@@ -375,9 +375,12 @@ describe.each([
       expect(await get('packed', { maxBytes: 7 })).toMatchObject({ failed: 'too_large' })
     })
 
-    it.each(['endless-head', 'endless-line', 'endless-hints'])('%s is no answer', async (path) => {
-      expect(await get(path)).toMatchObject({ failed: 'broken_answer' })
-    })
+    it.each(['endless-head', 'endless-line', 'endless-hints', 'wide-head'])(
+      '%s is no answer',
+      async (path) => {
+        expect(await get(path)).toMatchObject({ failed: 'broken_answer' })
+      },
+    )
   })
 
   it.each([
