@@ -135,8 +135,16 @@ security definer
 set search_path = ''
 as $$
 declare
+  c_longest constant integer := 1000;
   v_batch public.import_batches := private.hold_import(new.params);
 begin
+  if length(new.params ->> 'format') > c_longest then -- kept, and shown with the job; the worker function reads it
+    raise exception using
+      errcode = '22023',
+      message = 'format is not valid',
+      detail  = format('%s characters', length(new.params ->> 'format')),
+      hint    = 'It may say delimiter, quote, encoding, header and json.';
+  end if;
   new.total_count := private.require_ingestible(v_batch);
   new.org_id      := v_batch.org_id;
   new.batch_id    := v_batch.id;

@@ -1,6 +1,6 @@
 -- Stored files that a job takes in: who may start it, each range once, and what stays when it comes to nothing.
 begin;
-select plan(57);
+select plan(58);
 select tests.set_up_actors();
 insert into private.settings (key, value) values ('jobs.running_per_organization', '100');
 
@@ -206,6 +206,8 @@ select throws_ok(format($$ select public.ingest_import((public.create_import('cu
 select throws_ok($$ select public.ingest_import((public.create_import('customers') ->> 'id')::uuid) $$, 'PT404', 'stored file not found',
   'an import without a stored file awaits a request');
 select tests.keep('w', (public.create_import('customers', storage_path => tests.org_id('acme') || '/a.csv') ->> 'id')::uuid);
+select throws_ok($$ select public.ingest_import(tests.kept('w'), jsonb_build_object('delimiter', repeat('x', 1000))) $$, '22023', 'format is not valid',
+  'nothing is kept that is no format');
 select tests.act_as('mia');
 select throws_ok($$ select public.ingest_import(tests.kept('w')) $$, '42501', 'organization role required', 'another member may not start it');
 select tests.act_as('bob');
