@@ -48,6 +48,8 @@ declare
     "path": "^[^\\x00-\\x1f]{1,255}$", "next": "^[^\\x00-\\x1f]{1,255}$", "cursor": "^[^\\x00-\\x1f]{1,255}$",
     "cursor_parameter": "^[A-Za-z0-9_.\\[\\]-]{1,100}$"
   }';
+  -- which a redirect to somebody else takes along
+  c_told    constant text := '^(accept|accept-language|if-modified-since|if-none-match|range|user-agent)$';
   c_ours    constant text := '^(authorization|apikey|host|connection|content-length|transfer-encoding|cookie|accept-encoding|if-none-match|if-modified-since|range)$';
   v_known   jsonb := case p_kind
     when 'http_csv' then c_request || c_format
@@ -79,7 +81,8 @@ begin
     when p_options ->> 'auth' = 'header' and not p_options ? 'auth_header' then 'auth header needs auth_header'
     when p_options ? 'cursor' <> p_options ? 'cursor_parameter' then 'cursor and cursor_parameter come together'
     when p_options ?& '{cursor,next}' then 'next and cursor exclude each other'
-    when lower(p_options ->> 'auth_header') ~ '^(host|connection|content-length|transfer-encoding)$' then 'auth_header'
+    when lower(p_options ->> 'auth_header') ~ '^(host|connection|content-length|transfer-encoding)$'
+      or lower(p_options ->> 'auth_header') ~ c_told then 'auth_header'
   end);
   if v_wrong is not null then
     raise exception using
@@ -360,9 +363,9 @@ language sql immutable
 security invoker
 set search_path = ''
 as $$
-  select (p_old.dataset, p_old.kind, p_old.location, p_old.options, p_old.mode, p_old.template_id, p_old.mapping, p_old.import_options)
+  select (p_old.dataset, p_old.kind, p_old.location, p_old.secret_name, p_old.options, p_old.mode, p_old.template_id, p_old.mapping, p_old.import_options)
     is not distinct from
-    (p_new.dataset, p_new.kind, p_new.location, p_new.options, p_new.mode, p_new.template_id, p_new.mapping, p_new.import_options);
+    (p_new.dataset, p_new.kind, p_new.location, p_new.secret_name, p_new.options, p_new.mode, p_new.template_id, p_new.mapping, p_new.import_options);
 $$;
 
 -- Definer: as above.

@@ -12,7 +12,7 @@ as $$
 declare
   v_hint text;
 begin
-  if p_schedule.cron_expression ~* 'second' or p_schedule.cron_expression ~ '^\s*@reboot' or length(p_schedule.cron_expression) > 200 then
+  if p_schedule.cron_expression ~* 'second' or p_schedule.cron_expression ~* '^\s*@reboot' or length(p_schedule.cron_expression) > 200 then
     raise exception using
       errcode = '22023',
       message = 'schedule is not allowed',

@@ -1,6 +1,6 @@
 -- Sources, schedules and secrets: who may have them, and what they may say.
 begin;
-select plan(111);
+select plan(113);
 select tests.set_up_actors();
 
 create function pg_temp.source(p_name text, p_more jsonb default '{}')
@@ -145,6 +145,8 @@ select pg_temp.refused('{"kind": "foreign_table", "location": "public.customers"
 select pg_temp.refused('{"options": {"path": "items"}}', 'option of the source is not understood', 'an option belongs to its kind');
 select pg_temp.refused('{"options": {"auth": "basic"}}', 'option of the source is not understood', 'and has what it needs');
 select pg_temp.refused('{"options": {"headers": {"Host": "internal"}}}', 'option of the source is not understood', 'headers are not those that we send');
+select pg_temp.refused('{"options": {"auth": "header", "auth_header": "User-Agent"}}', 'option of the source is not understood',
+  'nor is a secret in one that a redirect takes along');
 select pg_temp.refused('{"options": {"headers": {"X-A": "b\r\nHost: c"}}}', 'option of the source is not understood', 'nor several in one');
 select pg_temp.refused('{"import_options": {"blank": "maybe"}}', 'option is not understood', 'import options are those of imports');
 select pg_temp.refused('{"mapping": {"nonsense": "a"}}', 'mapping names an unknown field', 'and so is the mapping');
@@ -181,6 +183,10 @@ select is(public.change_sync_source(tests.kept('feed'), '{"notes": "n", "require
   'what the last run found stays when that is not touched');
 select is(public.change_sync_source(tests.kept('feed'), '{"location": "https://other.example"}') -> 'state', '{}',
   'and goes with the place where it was found');
+select tests.act_as_role('postgres');
+update public.sync_sources as s set state = '{"etag": "x"}' where s.id = tests.kept('feed');
+select tests.act_as('ann');
+select is(public.change_sync_source(tests.kept('feed'), '{"secret_name": "shop-key"}') -> 'state', '{}', 'or with whom the source took us for');
 select throws_ok($$ select public.change_sync_source(tests.kept('feed'), '{"dataset": "products"}') $$, 'PT409',
   'dataset of a source cannot be changed', 'a source stays with its dataset');
 select tests.act_as_role('service_role');
