@@ -135,7 +135,7 @@ as $$
   where b.id in (p_run.import_id, p_run.delete_import_id) and b.status in ('staged', 'validated');
 $$;
 
--- Called with the organization in hand. The next run that waits for this one begins.
+-- Called with the organization in hand. The next run that waits for this one begins, unless the source was stopped.
 create function private.finish_run(p_run_id uuid, p_status public.sync_run_status, p_error jsonb default null)
 returns void
 language plpgsql volatile
@@ -185,7 +185,9 @@ begin
   where r.source_id = v_run.source_id and r.status = 'waiting'
   order by r.created_at
   limit 1;
-  if found then
+  if found and not v_source.is_active then
+    perform private.finish_run(v_next.id, 'cancelled');
+  elsif found then
     update public.sync_runs as r set status = 'fetching' where r.id = v_next.id returning r.* into v_next;
     perform private.proceed_sync(v_next, 'fetch');
   end if;

@@ -78,6 +78,7 @@ as $$
 begin
   if not exists (
     select from public.sync_runs as r
+    join public.sync_sources as s on s.id = r.source_id and s.owner = new.initiated_by
     where r.org_id = new.org_id and r.finished_at is null
       and new.idempotency_key in (private.sync_key(r, 'upsert'), private.sync_key(r, 'delete'))
   ) then
@@ -312,8 +313,9 @@ begin
     end,
     'options', v_source.options - '{auth,auth_header,auth_user,headers}'::text[],
     'allow_private', private.setting('outbound.allow_private', v_run.org_id),
-    'limits', private.ingest_limits()
-      || jsonb_build_object('max_request_bytes', private.setting('imports.max_request_bytes', v_run.org_id)),
+    'limits', private.ingest_limits() || jsonb_build_object(
+      'max_request_bytes', private.setting('imports.max_request_bytes', v_run.org_id),
+      'max_object_bytes', private.setting('imports.max_object_bytes', v_run.org_id)),
     'max_pages', private.setting('sync.max_pages', v_run.org_id),
     'state', p_task.args -> 'state',
     'is_staged', p_task.args ? 'outcome'

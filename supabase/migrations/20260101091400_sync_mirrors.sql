@@ -118,6 +118,7 @@ as $$
 declare
   v_dataset public.datasets := (select d from public.datasets as d where d.key = p_batch.dataset);
 begin
+  perform private.require_rows(p_batch); -- else it lacks everything
   execute format($q$
 select count(*), coalesce(array_agg(s.record_id) filter (where p.id is null and not o.is_shared), '{}'),
   coalesce(array_agg(s.record_id) filter (where p.id is null and o.is_shared), '{}')
@@ -162,7 +163,7 @@ begin
 end;
 $$;
 
--- Stages the deletion of what is missing, unless that is more than was seen before the commit: then it asks, again.
+-- Stages the deletion of what is missing. Where that is more than was shown before the commit it is judged anew, and asks.
 create function private.record_delivery(p_run public.sync_runs, p_source public.sync_sources)
 returns jsonb
 language plpgsql volatile
@@ -173,6 +174,7 @@ declare
   v_dataset public.datasets := (select d from public.datasets as d where d.key = p_source.dataset);
   v_batch   public.import_batches := (select b from public.import_batches as b where b.id = p_run.import_id);
   v_found   record;
+  v_reason  text;
   v_fields  text[];
   v_keys    text;
   v_delete  public.import_batches;
@@ -182,9 +184,13 @@ begin
   delete from private.sync_records as s where s.source_id = p_source.id and s.record_id = any (v_found.shared);
   if v_found.missing = '{}' then
     return '{"missing": 0}';
-  elsif cardinality(v_found.missing) > coalesce(p_run.deletion_count, 0)
-    and private.deletion_reason(p_source, v_found.known, cardinality(v_found.missing), 0) is not null then
-    return jsonb_build_object('missing', cardinality(v_found.missing), 'known', v_found.known, 'asks', true);
+  elsif cardinality(v_found.missing) > coalesce(p_run.deletion_count, 0) then
+    v_reason := coalesce(
+      private.deletion_reason(p_source, v_found.known, cardinality(v_found.missing), private.keyless_count(v_batch)),
+      case when p_source.requires_approval then 'approval_required' end);
+    if v_reason is not null then
+      return jsonb_build_object('missing', cardinality(v_found.missing), 'known', v_found.known, 'asks', v_reason);
+    end if;
   end if;
 
   select

@@ -95,15 +95,18 @@ begin
     when 'compare' then
       update public.sync_runs as r
       set known_count = (p_job.result ->> 'known')::integer, deletion_count = (p_job.result ->> 'missing')::integer
-      where r.id = v_run.id
+      from public.import_batches as b
+      where r.id = v_run.id and b.id = r.import_id and b.status = 'validated' -- else somebody was faster, and the run follows the import
       returning r.* into v_run;
-      perform private.decide_sync(v_run, (p_job.result ->> 'keyless')::integer);
+      if found then
+        perform private.decide_sync(v_run, (p_job.result ->> 'keyless')::integer);
+      end if;
     else
       update public.sync_runs as r
       set delete_import_id = (p_job.result ->> 'delete_import_id')::uuid,
           deletion_count   = (p_job.result ->> 'missing')::integer,
           known_count      = coalesce((p_job.result ->> 'known')::integer, r.known_count),
-          reason           = case when p_job.result ? 'asks' then 'too_many_deletions' else r.reason end,
+          reason           = coalesce(p_job.result ->> 'asks', r.reason),
           status           = case
             when p_job.result ? 'asks' then 'awaiting_approval'
             when p_job.result ? 'delete_import_id' then 'deleting'
@@ -145,7 +148,9 @@ begin
 
   select c.preview_data || jsonb_build_object('deletions', coalesce(p_run.deletion_count, 0)) into v_preview
   from public.sync_preview_cache as c
-  where c.org_id = p_run.org_id and c.sync_type = 'import' and c.cache_key = format('%s:%s', v_batch.id, v_source.owner);
+  where c.org_id = p_run.org_id and c.sync_type = 'import' and c.cache_key like v_batch.id || ':%' -- whoever had it validated
+  order by c.created_at desc
+  limit 1;
   if found then
     insert into public.sync_preview_cache (org_id, sync_type, entity_type, cache_key, preview_data)
     select p_run.org_id, 'pull', d.entity_type, format('%s:%s', p_run.id, v_source.owner), v_preview
@@ -171,7 +176,8 @@ begin
 end;
 $$;
 
--- The run follows its imports, whoever moves them. Definer: it is the owner's, and an admin may act on the import.
+-- The run follows its imports, whoever moves them, but for an undo: what that leaves is what it was.
+-- Definer: it is the owner's, and an admin may act on the import.
 create function private.tg_import_batches__follow_sync()
 returns trigger
 language plpgsql
@@ -198,14 +204,18 @@ begin
       perform private.finish_run(v_run.id, 'completed');
     end if;
   elsif new.status in ('staged', 'validating') then -- somebody changed its mapping meanwhile
-    update public.sync_runs as r set status = 'validating', reason = null where r.id = v_run.id;
+    update public.sync_runs as r
+    set status = 'validating', reason = null, known_count = null, deletion_count = null
+    where r.id = v_run.id;
+    delete from public.sync_preview_cache as c
+    where c.org_id = v_run.org_id and c.sync_type = 'pull' and c.cache_key like v_run.id || ':%';
   elsif new.status = 'validated' then
     if v_mirror then
       perform private.proceed_sync(v_run, 'compare');
     else
       perform private.decide_sync(v_run, 0);
     end if;
-  elsif new.status = 'committing' and v_run.status = 'awaiting_approval' then -- by commit_import, which is an approval as well
+  elsif new.status = 'committing' and v_run.status <> 'committing' then -- by commit_import, which is an approval as well
     perform private.require_org_role(v_run.org_id, 'admin');
     update public.sync_runs as r
     set status = 'committing', approved_by = auth.uid(), approved_at = now()
@@ -223,7 +233,10 @@ $$;
 
 create trigger _800_follow_sync
   after update of status on public.import_batches
-  for each row when (old.status is distinct from new.status and (old.status, new.status) is distinct from ('receiving', 'staged'))
+  for each row when (
+    old.status is distinct from new.status and (old.status, new.status) is distinct from ('receiving', 'staged')
+    and 'undoing' not in (old.status, new.status)
+  )
   execute function private.tg_import_batches__follow_sync();
 
 -- A file of the bucket is staged: known by the end of the job that took it in, which comes before the organization is
