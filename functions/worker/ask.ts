@@ -22,12 +22,13 @@ export async function ask(
   maxBytes: number,
 ): Promise<OutboundAnswer> {
   const own = URL.canParse(url) && new URL(url).origin === new URL(location).origin ? headers : {}
+  // In whatever case they are written: what a source names takes the place of ours.
+  const named = Object.entries({ ...own, ...conditions }).map(([name, value]) => [name.toLowerCase(), value])
   const answer = await outboundFetch(url, {
     headers: {
       accept: 'application/json, text/csv, */*;q=0.5',
       'user-agent': 'Sluice',
-      ...own,
-      ...conditions,
+      ...Object.fromEntries(named),
     },
     allowPrivate: allow_private,
     maxBytes,

@@ -29,7 +29,8 @@ interface Source extends Asked {
   /** Headers by which it can say that nothing has changed. */
   conditions: Record<string, string>
   options: PageOptions & { delimiter?: string; quote?: string; encoding?: Encoding; header?: boolean }
-  limits: Limits
+  /** max_object_bytes: all pages together. */
+  limits: Limits & { max_object_bytes: number }
   max_pages: number
   state: State | null
   /** An earlier call staged all of it, and was lost before it could say so. */
@@ -149,16 +150,23 @@ async function openPages(source: Source) {
     for await (const chunk of answer.body) chunks.push(chunk)
     const whole = await new Blob(chunks as BlobPart[]).text()
     bytes += chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    if (bytes > limits.max_object_bytes) {
+      const details = `more than ${limits.max_object_bytes} bytes`
+      throw new TaskFailure('SY003', 'source is too large', { details })
+    }
     hash = createHash('sha256').update(hash).update(whole).digest('hex')
     const text = whole.replace(/^\uFEFF/, '')
     refuseHtml(text.slice(0, 1024))
-    return readPage(text, url, answer.headers.get('link'), options)
+    return readPage(text, url, answer, options)
   }
 
   let current = await page(state?.next ?? source.location)
   let keys = state ? [] : keysOf(current.records)
   while (!state && keys.length === 0) {
     if (current.next === undefined) throw emptyFile()
+    if (performance.now() - began >= callTime) {
+      throw new TaskFailure('SY003', 'source does not end', { details: `no record on ${pages} pages` })
+    }
     current = await page(current.next)
     keys = keysOf(current.records)
   }

@@ -20,14 +20,20 @@ export interface Page {
   next: string | undefined
 }
 
-/** Finds the records of a page and the address of the next one. Numbers stay as they are written. */
-export function readPage(text: string, url: string, link: string | null, options: PageOptions): Page {
+/** Where a page came from in the end, and what it says of itself. */
+export interface PageSource {
+  url: string
+  headers: Headers
+}
+
+/** Finds the records of a page that was asked for at an address, and the next one. Numbers stay as they are written. */
+export function readPage(text: string, asked: string, source: PageSource, options: PageOptions): Page {
   const found = options.path === undefined ? text.trim() : memberAt(text, options.path)
   const records = found === null ? '[]' : found
   if (!records?.startsWith('[')) {
     throw notData(options.path === undefined ? 'it is no array' : `there is no array at ${options.path}`)
   }
-  return { records, next: nextOf(text, url, link, options) }
+  return { records, next: nextOf(text, asked, source, options) }
 }
 
 /** The names of the members of records. */
@@ -45,17 +51,18 @@ export function keysOf(records: string): string[] {
 
 function nextOf(
   text: string,
-  url: string,
-  link: string | null,
+  asked: string,
+  { url, headers }: PageSource,
   { next, cursor, cursor_parameter }: PageOptions,
 ) {
   const found = cursor ?? next
   if (found === undefined) return undefined
-  const value = found === 'header' && cursor === undefined ? linkOf(link) : memberAt(text, found)
+  const value =
+    found === 'header' && cursor === undefined ? linkOf(headers.get('link')) : memberAt(text, found)
   if (value === undefined || value === null || value === '' || value === 'false') return undefined
-  const address = cursor === undefined ? addressOf(value, url) : new URL(url)
+  const address = cursor === undefined ? addressOf(value, url) : new URL(asked)
   if (cursor !== undefined) address.searchParams.set(cursor_parameter ?? cursor, value)
-  if (address.href === url) {
+  if (address.href === asked || address.href === url) {
     throw new TaskFailure('SY003', 'source does not end', { details: 'a page names itself as the next one' })
   }
   return address.href

@@ -143,6 +143,16 @@ describe('a file', () => {
   })
 })
 
+it('what a source is to be asked with takes the place of what we ask with', async () => {
+  const admin = await makeAdmin()
+  shop.serve('/asked.csv', { body: customers('Ada') })
+  const headers = { Accept: 'text/csv', 'User-Agent': 'Acme', 'X-Shop': '7' }
+  const source = await makeSource(admin, { location: `${shop.url}/asked.csv`, options: { headers } })
+  expect((await sync(admin, source)).status).toBe('completed')
+  const asked = shop.asked.findLast(({ url }) => url === '/asked.csv')
+  expect(asked?.headers).toMatchObject({ accept: 'text/csv', 'user-agent': 'Acme', 'x-shop': '7' })
+})
+
 describe('pages', () => {
   const people = Array.from({ length: 25 }, (_, n) => ({
     id: `p${n}`,
@@ -237,6 +247,25 @@ describe('pages', () => {
     const [calls] = await sql`
       select count(*)::integer as made from net._http_response as r where r.content like '%"reported":true%'`
     expect(calls?.made).toBeGreaterThan(0)
+  })
+
+  it('are no more together than an object may be', async () => {
+    const admin = await makeAdmin()
+    await sql`select public.set_setting('imports.max_object_bytes', '2000', ${admin.organization})`
+    shop.serve('/ever', (url) => {
+      const n = Number(url.searchParams.get('after') ?? 0)
+      return { body: `{"items": [{"id": ${n}, "name": "${'x'.repeat(500)}"}], "next": ${n + 1}}` }
+    })
+    const options = { path: 'items', cursor: 'next', cursor_parameter: 'after' }
+    const source = await makeSource(admin, {
+      location: `${shop.url}/ever`,
+      kind: 'http_json',
+      options,
+      mapping,
+    })
+    expect(await sync(admin, source)).toMatchObject({
+      error: { code: 'source_too_large', details: 'more than 2000 bytes' },
+    })
   })
 
   it('that never end are given up', async () => {

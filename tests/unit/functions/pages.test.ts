@@ -4,15 +4,16 @@ import { OutboundFailure } from '../../../functions/worker/outbound-failure.ts'
 import { keysOf, readPage } from '../../../functions/worker/pages.ts'
 
 const url = 'https://shop.example/list?shop=1'
-const nextOf = (text: string, options: Parameters<typeof readPage>[3], link: string | null = null) =>
-  readPage(text, url, link, options).next
+const from = (link?: string, at = url) => ({ url: at, headers: new Headers(link ? { link } : {}) })
+const nextOf = (text: string, options: Parameters<typeof readPage>[3], link?: string) =>
+  readPage(text, url, from(link), options).next
 
 describe('a page', () => {
   it('has its records where the path leads, with numbers as they are written', () => {
     const text = '{"a": {"b": [ {"n": 12345678901234567890, "p": 1.10} ]}, "c": [1]}'
-    expect(readPage(text, url, null, { path: 'a.b' }).records).toBe('[{"n":12345678901234567890,"p":1.10}]')
-    expect(readPage(' [{}] ', url, null, {}).records).toBe('[{}]')
-    expect(readPage('{"items": null}', url, null, { path: 'items' }).records).toBe('[]')
+    expect(readPage(text, url, from(), { path: 'a.b' }).records).toBe('[{"n":12345678901234567890,"p":1.10}]')
+    expect(readPage(' [{}] ', url, from(), {}).records).toBe('[{}]')
+    expect(readPage('{"items": null}', url, from(), { path: 'items' }).records).toBe('[]')
   })
 
   it.each([
@@ -23,7 +24,7 @@ describe('a page', () => {
     ['Sorry', { path: 'items' }],
     ['', {}],
   ])('that is none is said so: %s', (text, options) => {
-    expect(() => readPage(text, url, null, options)).toThrow('source is not data')
+    expect(() => readPage(text, url, from(), options)).toThrow('source is not data')
   })
 
   it('names the next one by its address', () => {
@@ -33,6 +34,14 @@ describe('a page', () => {
     expect(nextOf('{"i": [], "next": {"href": ""}}', options)).toBeUndefined()
     expect(nextOf('{"i": []}', options)).toBeUndefined()
     expect(() => nextOf(`{"i": [], "next": {"href": "${url}"}}`, options)).toThrow('source does not end')
+  })
+
+  it('which is one of where a redirect led', () => {
+    const { next } = readPage('{"i": [], "n": "?p=2"}', url, from(undefined, 'https://shop.example/v2/all'), {
+      path: 'i',
+      next: 'n',
+    })
+    expect(next).toBe('https://shop.example/v2/all?p=2')
   })
 
   it('by a cursor', () => {
@@ -48,7 +57,7 @@ describe('a page', () => {
     expect(nextOf('[]', options, link)).toBe('https://shop.example/3')
     expect(nextOf('[]', options, '</2>; rel=next')).toBe('https://shop.example/2')
     expect(nextOf('[]', options, '</2>; rel="nextish"')).toBeUndefined()
-    expect(nextOf('[]', options, null)).toBeUndefined()
+    expect(nextOf('[]', options)).toBeUndefined()
   })
 })
 
