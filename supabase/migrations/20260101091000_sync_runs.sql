@@ -303,7 +303,8 @@ as $$
   select private.start_run(s, h.id, false)
   from public.sync_schedule as h
   join public.sync_sources as s on s.id = h.source_id
-  where h.id = p_schedule_id and h.is_enabled and s.is_active;
+  join public.organization as o on o.id = s.org_id
+  where h.id = p_schedule_id and h.is_enabled and s.is_active and o.is_active;
 $$;
 
 -- Definer: jobs are the business of their table's triggers, whoever inserts them.

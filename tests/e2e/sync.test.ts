@@ -97,6 +97,20 @@ describe('a file', () => {
     expect(await sync(admin, source, true)).toMatchObject({ status: 'completed', counts: { unchanged: 3 } })
   })
 
+  it('is asked for by the time of its last change, where the source has no tag', async () => {
+    const admin = await makeAdmin()
+    const changed = 'Mon, 05 Jan 2026 08:00:00 GMT'
+    shop.serve('/dated.csv', (_, headers) =>
+      headers['if-modified-since'] === changed
+        ? { status: 304, body: '' }
+        : { headers: { 'last-modified': changed }, body: customers('Ada') },
+    )
+    const source = await makeSource(admin, { location: `${shop.url}/dated.csv` })
+    expect((await sync(admin, source)).status).toBe('completed')
+    expect(await sync(admin, source)).toMatchObject({ status: 'unchanged', fetched: { status: 304 } })
+    expect(await sync(admin, source)).toMatchObject({ status: 'unchanged', fetched: { status: 304 } })
+  })
+
   it('is found unchanged where the source does not tell', async () => {
     const admin = await makeAdmin()
     shop.serve('/plain.csv', { body: customers('Ada') })

@@ -297,10 +297,13 @@ select results_eq(
   $$ select r.status::text, r.started_by, r.schedule_id from public.sync_runs as r where r.source_id = tests.kept('of_amy')
     order by r.created_at desc, r.schedule_id nulls last limit 1 $$,
   $$ values ('completed', null::uuid, tests.user_id('second schedule')) $$, 'a schedule runs its source, with the owner''s rights');
+update public.organization as o set is_active = false where o.id = tests.org_id('acme');
+select private.run_schedule(tests.user_id('second schedule'));
+update public.organization as o set is_active = true where o.id = tests.org_id('acme');
 update public.sync_sources as s set is_active = false where s.id = tests.kept('of_amy');
 select private.run_schedule(tests.user_id('second schedule'));
 select is((select count(*) from public.sync_runs as r where r.schedule_id = tests.user_id('second schedule')), 1::bigint,
-  'unless the source is not active');
+  'unless the source, or the organization, is not active');
 select lives_ok($$ select private.run_schedule(gen_random_uuid()) $$, 'a schedule that is gone runs nothing');
 select tests.act_as('ann');
 select throws_ok($$ select public.run_sync(tests.kept('of_amy')) $$, 'PT409', 'source is not active', 'nor does anybody');
