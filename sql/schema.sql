@@ -383,12 +383,7 @@ begin
     perform private.refuse_range(v_job.batch_id, p_from);
   end if;
 
-  if p_to = v_ingest.byte_size then
-    return; -- the call completes the task, or another one does
-  elsif v_job.status = 'paused' then
-    perform private.return_task(v_task);
-    update public.sync_job_queue as q set next_attempt_at = clock_timestamp() where q.id = v_task.id; -- no call is on its way
-  else
+  if p_to < v_ingest.byte_size then -- else the call completes the task, or another one does
     perform private.repost_task(p_task_id, p_token, 'ingest');
   end if;
 end;
@@ -2405,6 +2400,8 @@ declare
     "path": "^[^\\x00-\\x1f]{1,255}$", "next": "^[^\\x00-\\x1f]{1,255}$", "cursor": "^[^\\x00-\\x1f]{1,255}$",
     "cursor_parameter": "^[A-Za-z0-9_.\\[\\]-]{1,100}$"
   }';
+  -- which a redirect to somebody else takes along
+  c_told    constant text := '^(accept|accept-language|if-modified-since|if-none-match|range|user-agent)$';
   c_ours    constant text := '^(authorization|apikey|host|connection|content-length|transfer-encoding|cookie|accept-encoding|if-none-match|if-modified-since|range)$';
   v_known   jsonb := case p_kind
     when 'http_csv' then c_request || c_format
@@ -2436,7 +2433,8 @@ begin
     when p_options ->> 'auth' = 'header' and not p_options ? 'auth_header' then 'auth header needs auth_header'
     when p_options ? 'cursor' <> p_options ? 'cursor_parameter' then 'cursor and cursor_parameter come together'
     when p_options ?& '{cursor,next}' then 'next and cursor exclude each other'
-    when lower(p_options ->> 'auth_header') ~ '^(host|connection|content-length|transfer-encoding)$' then 'auth_header'
+    when lower(p_options ->> 'auth_header') ~ '^(host|connection|content-length|transfer-encoding)$'
+      or lower(p_options ->> 'auth_header') ~ c_told then 'auth_header'
   end);
   if v_wrong is not null then
     raise exception using
@@ -4763,7 +4761,9 @@ begin
 
   select c.preview_data || jsonb_build_object('deletions', coalesce(p_run.deletion_count, 0)) into v_preview
   from public.sync_preview_cache as c
-  where c.org_id = p_run.org_id and c.sync_type = 'import' and c.cache_key = format('%s:%s', v_batch.id, v_source.owner);
+  where c.org_id = p_run.org_id and c.sync_type = 'import' and c.cache_key like v_batch.id || ':%' -- whoever had it validated
+  order by c.created_at desc
+  limit 1;
   if found then
     insert into public.sync_preview_cache (org_id, sync_type, entity_type, cache_key, preview_data)
     select p_run.org_id, 'pull', d.entity_type, format('%s:%s', p_run.id, v_source.owner), v_preview
@@ -5055,8 +5055,9 @@ begin
     end,
     'options', v_source.options - '{auth,auth_header,auth_user,headers}'::text[],
     'allow_private', private.setting('outbound.allow_private', v_run.org_id),
-    'limits', private.ingest_limits()
-      || jsonb_build_object('max_request_bytes', private.setting('imports.max_request_bytes', v_run.org_id)),
+    'limits', private.ingest_limits() || jsonb_build_object(
+      'max_request_bytes', private.setting('imports.max_request_bytes', v_run.org_id),
+      'max_object_bytes', private.setting('imports.max_object_bytes', v_run.org_id)),
     'max_pages', private.setting('sync.max_pages', v_run.org_id),
     'state', p_task.args -> 'state',
     'is_staged', p_task.args ? 'outcome'
@@ -6131,15 +6132,18 @@ begin
     when 'compare' then
       update public.sync_runs as r
       set known_count = (p_job.result ->> 'known')::integer, deletion_count = (p_job.result ->> 'missing')::integer
-      where r.id = v_run.id
+      from public.import_batches as b
+      where r.id = v_run.id and b.id = r.import_id and b.status = 'validated' -- else somebody was faster, and the run follows the import
       returning r.* into v_run;
-      perform private.decide_sync(v_run, (p_job.result ->> 'keyless')::integer);
+      if found then
+        perform private.decide_sync(v_run, (p_job.result ->> 'keyless')::integer);
+      end if;
     else
       update public.sync_runs as r
       set delete_import_id = (p_job.result ->> 'delete_import_id')::uuid,
           deletion_count   = (p_job.result ->> 'missing')::integer,
           known_count      = coalesce((p_job.result ->> 'known')::integer, r.known_count),
-          reason           = case when p_job.result ? 'asks' then 'too_many_deletions' else r.reason end,
+          reason           = coalesce(p_job.result ->> 'asks', r.reason),
           status           = case
             when p_job.result ? 'asks' then 'awaiting_approval'
             when p_job.result ? 'delete_import_id' then 'deleting'
@@ -7301,7 +7305,9 @@ begin
   where r.source_id = v_run.source_id and r.status = 'waiting'
   order by r.created_at
   limit 1;
-  if found then
+  if found and not v_source.is_active then
+    perform private.finish_run(v_next.id, 'cancelled');
+  elsif found then
     update public.sync_runs as r set status = 'fetching' where r.id = v_next.id returning r.* into v_next;
     perform private.proceed_sync(v_next, 'fetch');
   end if;
@@ -8636,9 +8642,9 @@ create or replace function private.keeps_state (
   immutable
   set search_path to ''
   AS $function$
-  select (p_old.dataset, p_old.kind, p_old.location, p_old.options, p_old.mode, p_old.template_id, p_old.mapping, p_old.import_options)
+  select (p_old.dataset, p_old.kind, p_old.location, p_old.secret_name, p_old.options, p_old.mode, p_old.template_id, p_old.mapping, p_old.import_options)
     is not distinct from
-    (p_new.dataset, p_new.kind, p_new.location, p_new.options, p_new.mode, p_new.template_id, p_new.mapping, p_new.import_options);
+    (p_new.dataset, p_new.kind, p_new.location, p_new.secret_name, p_new.options, p_new.mode, p_new.template_id, p_new.mapping, p_new.import_options);
 $function$;
 
 revoke all on function "private"."keeps_state"(public.sync_sources, public.sync_sources) from public;
@@ -9109,6 +9115,7 @@ create or replace function private.missing_records (
 declare
   v_dataset public.datasets := (select d from public.datasets as d where d.key = p_batch.dataset);
 begin
+  perform private.require_rows(p_batch); -- else it lacks everything
   execute format($q$
 select count(*), coalesce(array_agg(s.record_id) filter (where p.id is null and not o.is_shared), '{}'),
   coalesce(array_agg(s.record_id) filter (where p.id is null and o.is_shared), '{}')
@@ -11085,6 +11092,7 @@ declare
   v_dataset public.datasets := (select d from public.datasets as d where d.key = p_source.dataset);
   v_batch   public.import_batches := (select b from public.import_batches as b where b.id = p_run.import_id);
   v_found   record;
+  v_reason  text;
   v_fields  text[];
   v_keys    text;
   v_delete  public.import_batches;
@@ -11094,9 +11102,13 @@ begin
   delete from private.sync_records as s where s.source_id = p_source.id and s.record_id = any (v_found.shared);
   if v_found.missing = '{}' then
     return '{"missing": 0}';
-  elsif cardinality(v_found.missing) > coalesce(p_run.deletion_count, 0)
-    and private.deletion_reason(p_source, v_found.known, cardinality(v_found.missing), 0) is not null then
-    return jsonb_build_object('missing', cardinality(v_found.missing), 'known', v_found.known, 'asks', true);
+  elsif cardinality(v_found.missing) > coalesce(p_run.deletion_count, 0) then
+    v_reason := coalesce(
+      private.deletion_reason(p_source, v_found.known, cardinality(v_found.missing), private.keyless_count(v_batch)),
+      case when p_source.requires_approval then 'approval_required' end);
+    if v_reason is not null then
+      return jsonb_build_object('missing', cardinality(v_found.missing), 'known', v_found.known, 'asks', v_reason);
+    end if;
   end if;
 
   select
@@ -12111,9 +12123,18 @@ create or replace function private.repost_task (
   AS $function$
 declare
   v_task public.sync_job_queue := private.hold_call(p_task_id, p_token);
+  v_job  public.scheduled_jobs;
 begin
-  perform private.post_task(v_task, p_route, p_timeout);
-  perform private.await_call(v_task);
+  select j.* into v_job from public.scheduled_jobs as j where j.id = v_task.job_id for no key update;
+  if v_job.cancel_requested_at is not null then
+    perform private.finish_task(v_task, null);
+  elsif v_job.status = 'running' then
+    perform private.post_task(v_task, p_route, p_timeout);
+    perform private.await_call(v_task);
+  else
+    update public.sync_job_queue as q set next_attempt_at = clock_timestamp() where q.id = v_task.id;
+    perform private.return_task(v_task);
+  end if;
 end;
 $function$;
 
@@ -13700,7 +13721,8 @@ create or replace function private.run_schedule (
   select private.start_run(s, h.id, false)
   from public.sync_schedule as h
   join public.sync_sources as s on s.id = h.source_id
-  where h.id = p_schedule_id and h.is_enabled and s.is_active;
+  join public.organization as o on o.id = s.org_id
+  where h.id = p_schedule_id and h.is_enabled and s.is_active and o.is_active;
 $function$;
 
 revoke all on function "private"."run_schedule"(uuid) from public;
@@ -14080,7 +14102,7 @@ create or replace function private.schedule_sync (
 declare
   v_hint text;
 begin
-  if p_schedule.cron_expression ~* 'second' or p_schedule.cron_expression ~ '^\s*@reboot' or length(p_schedule.cron_expression) > 200 then
+  if p_schedule.cron_expression ~* 'second' or p_schedule.cron_expression ~* '^\s*@reboot' or length(p_schedule.cron_expression) > 200 then
     raise exception using
       errcode = '22023',
       message = 'schedule is not allowed',
@@ -15497,14 +15519,18 @@ begin
       perform private.finish_run(v_run.id, 'completed');
     end if;
   elsif new.status in ('staged', 'validating') then -- somebody changed its mapping meanwhile
-    update public.sync_runs as r set status = 'validating', reason = null where r.id = v_run.id;
+    update public.sync_runs as r
+    set status = 'validating', reason = null, known_count = null, deletion_count = null
+    where r.id = v_run.id;
+    delete from public.sync_preview_cache as c
+    where c.org_id = v_run.org_id and c.sync_type = 'pull' and c.cache_key like v_run.id || ':%';
   elsif new.status = 'validated' then
     if v_mirror then
       perform private.proceed_sync(v_run, 'compare');
     else
       perform private.decide_sync(v_run, 0);
     end if;
-  elsif new.status = 'committing' and v_run.status = 'awaiting_approval' then -- by commit_import, which is an approval as well
+  elsif new.status = 'committing' and v_run.status <> 'committing' then -- by commit_import, which is an approval as well
     perform private.require_org_role(v_run.org_id, 'admin');
     update public.sync_runs as r
     set status = 'committing', approved_by = auth.uid(), approved_at = now()
@@ -15535,6 +15561,7 @@ create or replace function private.tg_import_batches__guard_source()
 begin
   if not exists (
     select from public.sync_runs as r
+    join public.sync_sources as s on s.id = r.source_id and s.owner = new.initiated_by
     where r.org_id = new.org_id and r.finished_at is null
       and new.idempotency_key in (private.sync_key(r, 'upsert'), private.sync_key(r, 'delete'))
   ) then
@@ -16053,8 +16080,16 @@ create or replace function private.tg_scheduled_jobs__resolve_ingest()
   set search_path to ''
   AS $function$
 declare
+  c_longest constant integer := 1000;
   v_batch public.import_batches := private.hold_import(new.params);
 begin
+  if length(new.params ->> 'format') > c_longest then -- kept, and shown with the job; the worker function reads it
+    raise exception using
+      errcode = '22023',
+      message = 'format is not valid',
+      detail  = format('%s characters', length(new.params ->> 'format')),
+      hint    = 'It may say delimiter, quote, encoding, header and json.';
+  end if;
   new.total_count := private.require_ingestible(v_batch);
   new.org_id      := v_batch.org_id;
   new.batch_id    := v_batch.id;
@@ -21458,8 +21493,8 @@ create trigger _800_follow_sync
   after update of status on public.import_batches
   for each row
   when
-    (((old.status IS DISTINCT FROM new.status) AND ((old.status IS DISTINCT FROM 'receiving'::public.import_status) OR (new.status IS DISTINCT FROM
-    'staged'::public.import_status))))
+    (((old.status IS DISTINCT FROM new.status) AND ((old.status IS DISTINCT FROM 'receiving'::public.import_status) OR (new.status IS DISTINCT FROM 'staged'::public.import_status))
+    AND (('undoing'::public.import_status <> old.status) AND ('undoing'::public.import_status <> new.status))))
   execute function private.tg_import_batches__follow_sync();
 
 create trigger _800_settle_waiting_for_none
