@@ -71,7 +71,7 @@ create type private.named_user as (
 -- Why a text is no e-mail address that the auth service would take; null where it is one.
 create function private.email_fault(p_email text)
 returns text
-language plpgsql immutable
+language plpgsql immutable strict
 security invoker
 set search_path = ''
 as $$
@@ -79,7 +79,7 @@ declare
   c_local  constant text := '[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+';
   c_label  constant text := '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
 begin
-  if p_email is null or octet_length(p_email) <= 255 and p_email ~ ('^' || c_local || '@' || c_label || '([.]' || c_label || ')+$') then
+  if octet_length(p_email) <= 255 and p_email ~ ('^' || c_local || '@' || c_label || '([.]' || c_label || ')+$') then
     return null;
   end if;
   return case
@@ -102,7 +102,7 @@ $$;
 -- bcrypt to cost 15, about two seconds, scrypt as far as Firebase goes.
 create function private.is_password_hash(p_hash text)
 returns boolean
-language plpgsql immutable
+language plpgsql immutable strict
 security invoker
 set search_path = ''
 as $$
@@ -127,7 +127,7 @@ $$;
 -- What is too weak of a password; null where nothing is.
 create function private.password_fault(p_password text, p_min_length integer, p_kinds integer)
 returns text
-language plpgsql immutable
+language plpgsql immutable strict
 security invoker
 set search_path = ''
 as $$
@@ -144,7 +144,7 @@ $$;
 -- As the auth service keeps them: digits alone, without the (0) that only those dial who leave the country code out.
 create function private.phone_digits(p_phone text)
 returns text
-language plpgsql immutable
+language plpgsql immutable strict
 security invoker
 set search_path = ''
 as $$
@@ -175,6 +175,8 @@ as $$
 $$;
 
 -- Judging -------------------------------------------------------------------------------------------
+
+create type private.user_fault as (field text, code text, message text, value text);
 
 -- The persons and organizations that rows name. Rows lead the joins, behind fences: the statistics may not know yet how
 -- many people there are.
@@ -272,45 +274,53 @@ begin
     from named as n
   )
   select distinct on (u.place, j.field) u.place, j.field, j.code, j.message, j.value
-  from counted as u
-  cross join lateral (values
-    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, u.email,
-      u.is_new and u.email_fault is not null),
-    (2, 'email', 'already_exists', 'this address has an account', u.address,
-      u.is_new and u.is_taken),
-    (3, 'email', 'not_found', 'no record has this key', u.address,
-      p_mode = 'update' and not u.is_theirs
-        or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)),
-    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.address,
-      p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager),
-    (5, 'email', 'own_account', 'one''s own account is not deleted', u.address, p_mode = 'delete' and u.person_id = auth.uid()),
-    (6, 'email', 'system_admin', 'system admins are not deleted', u.address, p_mode = 'delete' and u.is_system_admin),
-    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.address, p_mode = 'delete' and u.is_last_admin),
-    (8, 'role', 'last_admin', 'the last admin of an organization stays one', u.role::text, p_mode <> 'delete' and u.is_last_admin),
-    (9, 'role', 'permission_denied', 'a role above one''s own is not given', u.role::text,
-      p_mode <> 'delete' and not c_is_manager and u.role > c_role),
-    (10, 'organization', 'permission_denied', 'only system admins name another organization', u.organization,
-      p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id),
-    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', u.organization,
-      p_mode <> 'delete' and u.org_id is null),
-    (12, 'password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and u.password is not null and not c_may_confirm),
-    (13, 'password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and u.password_hash is not null and not c_may_confirm),
-    (14, 'password_hash', 'invalid_format', 'password and hash exclude each other', null,
-      p_mode <> 'delete' and u.password is not null and u.password_hash is not null),
-    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length(u.password) > 72),
-    (16, 'password', 'invalid_format', u.password_fault, null, p_mode <> 'delete' and u.password_fault is not null),
-    (17, 'password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null,
-      p_mode <> 'delete' and u.password_hash is not null and not private.is_password_hash(u.password_hash)),
-    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', u.phone,
-      u.is_new and u.digits !~ '^[1-9][0-9]{6,14}$'),
-    (19, 'phone', 'already_exists', 'this phone number has an account', u.phone,
-      u.is_new and c_may_confirm and exists (select from auth.users as o where o.phone = u.digits)),
-    (20, 'metadata', 'invalid_type', 'not a JSON object', u.metadata::text,
-      p_mode <> 'delete' and jsonb_typeof(u.metadata) <> 'object')
-  ) as j (position, field, code, message, value, applies)
-  where j.applies
+  from (
+    select u.place, array_remove(array[
+      case when u.is_new and u.email_fault is not null
+        then row('email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, u.email)::private.user_fault end,
+      case when u.is_new and u.is_taken
+        then row('email', 'already_exists', 'this address has an account', u.address)::private.user_fault end,
+      case when p_mode = 'update' and not u.is_theirs
+          or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)
+        then row('email', 'not_found', 'no record has this key', u.address)::private.user_fault end,
+      case when p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager
+        then row('email', 'system_admin', 'system admins are not the caller''s to change', u.address)::private.user_fault end,
+      case when p_mode = 'delete' and u.person_id = auth.uid()
+        then row('email', 'own_account', 'one''s own account is not deleted', u.address)::private.user_fault end,
+      case when p_mode = 'delete' and u.is_system_admin
+        then row('email', 'system_admin', 'system admins are not deleted', u.address)::private.user_fault end,
+      case when p_mode = 'delete' and u.is_last_admin
+        then row('email', 'last_admin', 'the last admin of an organization is not deleted', u.address)::private.user_fault end,
+      case when p_mode <> 'delete' and u.is_last_admin
+        then row('role', 'last_admin', 'the last admin of an organization stays one', u.role::text)::private.user_fault end,
+      case when p_mode <> 'delete' and not c_is_manager and u.role > c_role
+        then row('role', 'permission_denied', 'a role above one''s own is not given', u.role::text)::private.user_fault end,
+      case when p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id
+        then row('organization', 'permission_denied', 'only system admins name another organization', u.organization)::private.user_fault end,
+      case when p_mode <> 'delete' and u.org_id is null
+        then row('organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', u.organization)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password is not null and not c_may_confirm
+        then row('password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password_hash is not null and not c_may_confirm
+        then row('password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password is not null and u.password_hash is not null
+        then row('password_hash', 'invalid_format', 'password and hash exclude each other', null)::private.user_fault end,
+      case when p_mode <> 'delete' and octet_length(u.password) > 72
+        then row('password', 'too_long', 'longer than 72 bytes', null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password_fault is not null
+        then row('password', 'invalid_format', u.password_fault, null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password_hash is not null and not private.is_password_hash(u.password_hash)
+        then row('password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null)::private.user_fault end,
+      case when u.is_new and u.digits !~ '^[1-9][0-9]{6,14}$'
+        then row('phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', u.phone)::private.user_fault end,
+      case when u.is_new and c_may_confirm and exists (select from auth.users as o where o.phone = u.digits)
+        then row('phone', 'already_exists', 'this phone number has an account', u.phone)::private.user_fault end,
+      case when p_mode <> 'delete' and jsonb_typeof(u.metadata) <> 'object'
+        then row('metadata', 'invalid_type', 'not a JSON object', u.metadata::text)::private.user_fault end
+    ], null) as faults
+    from counted as u
+  ) as u
+  cross join lateral unnest(u.faults) with ordinality as j (field, code, message, value, position)
   order by u.place, j.field, j.position;
 end;
 $$;
