@@ -365,7 +365,8 @@ create trigger _100_take_actor
 
 -- Held to the end of the transaction by whoever starts, stops or ends a job of the organization: its jobs can
 -- be counted, and who begins to wait for an import does so before or after that ends. The order of locks is a task, its
--- job, the organization, batches. A job's row is never waited for with the organization in hand, only skipped.
+-- job, the organization, batches. A job's row is never waited for with the organization in hand, only skipped; and a
+-- batch is locked for no key update: that of a job which is written twice is locked as its key before the organization.
 create function private.lock_organization(p_org_id uuid)
 returns void
 language sql volatile

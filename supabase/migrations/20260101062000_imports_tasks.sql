@@ -168,7 +168,7 @@ begin
 
   v_batch := private.find_import((p_params ->> 'import_id')::uuid);
   perform private.lock_organization(v_batch.org_id);
-  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for no key update;
   perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
   return v_batch;
 end;
@@ -556,7 +556,7 @@ declare
   v_error   jsonb := p_job.error;
   v_status  public.import_status;
 begin
-  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for no key update;
 
   if private.is_preview(p_job) then
     perform private.keep_preview(p_job);

@@ -124,7 +124,7 @@ begin
   where j.batch_id = v_batch.id and j.status in ('queued', 'paused') and j.job_type <> 'undo';
 
   perform private.lock_organization(v_batch.org_id);
-  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for no key update;
   case
     when v_batch.status in ('staged', 'validated') then
       update public.import_batches as b set status = 'cancelled' where b.id = v_batch.id;

@@ -289,7 +289,7 @@ as $$
 declare
   v_batch public.import_batches;
 begin
-  perform from public.import_batches as b where b.id = p_import_id for update;
+  perform from public.import_batches as b where b.id = p_import_id for no key update;
   v_batch := private.require_receiving(p_import_id);
 
   perform private.require_fit_columns(v_batch.org_id, p_columns);

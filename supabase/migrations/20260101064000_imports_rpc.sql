@@ -46,7 +46,7 @@ declare
 begin
   -- The organization before the batch: what waits for it is looked at. Two that would close a circle together wait here.
   perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
-  select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id for no key update;
   perform private.require_import_right(v_batch);
   perform private.require_sender(v_batch);
 
@@ -299,7 +299,7 @@ begin
     end if;
 
     perform private.lock_organization(v_batch.org_id);
-    select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
+    select b.* into v_batch from public.import_batches as b where b.id = p_import_id for no key update;
     exit when v_batch.status not in ('validating', 'committing', 'undoing'); -- else a job began meanwhile
   end loop;
 

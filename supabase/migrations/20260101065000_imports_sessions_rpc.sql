@@ -388,7 +388,7 @@ begin
   end if;
 
   perform private.lock_organization(v_session.org_id);
-  perform from public.import_batches as b where b.id = v_session.batch_id for update;
+  perform from public.import_batches as b where b.id = v_session.batch_id for no key update;
   select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
   v_from := v_session.created_by;
   perform private.require_colleague(p_user_id, v_session.org_id, private.session_role(v_session, 'member'));

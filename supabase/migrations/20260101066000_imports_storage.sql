@@ -386,7 +386,7 @@ declare
   v_detail  text;
   v_hint    text;
 begin
-  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for no key update;
 
   if p_job.status <> 'completed' then
     update public.import_batches as b

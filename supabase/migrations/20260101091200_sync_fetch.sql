@@ -391,7 +391,7 @@ begin
   perform private.assume_claims(j.claims) from public.scheduled_jobs as j where j.id = v_task.job_id;
   v_run := private.run_of(v_task);
   v_source := private.source_of(v_run);
-  perform from public.import_batches as b where b.id = (v_task.args ->> 'import_id')::uuid for update;
+  perform from public.import_batches as b where b.id = (v_task.args ->> 'import_id')::uuid for no key update;
   v_batch := private.require_receiving((v_task.args ->> 'import_id')::uuid);
 
   update public.sync_job_queue as q

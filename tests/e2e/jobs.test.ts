@@ -58,6 +58,22 @@ describe('a job', () => {
     })
   })
 
+  it('that ends while another is started for its import does not stand in its way', async () => {
+    const importId = await stage()
+    const validate = () => ann.client.rpc('validate_import', { import_id: importId })
+    await validate()
+    await until('it is judged', 30, async () => (await getImport(sql, importId)).status === 'validated')
+
+    // The end of a task writes its job twice, so that the import is looked up again; and then wants the organization.
+    await sql.begin(async (tx) => {
+      await tx`update public.scheduled_jobs set done_count = done_count where batch_id = ${importId}`
+      await tx`update public.scheduled_jobs set done_count = done_count where batch_id = ${importId}`
+      expect(await validate()).toMatchObject({ error: null })
+      await tx`select private.lock_organization(${organization})`
+    })
+    await until('it is judged again', 30, async () => (await getImport(sql, importId)).status === 'validated')
+  })
+
   it('of a person who was deactivated fails while it waits, and is tried again by another', async () => {
     const bea = await signUp('bea')
     await sql`update public.profiles set org_id = ${organization}, org_role = 'admin' where id = ${bea.id}`
