@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { malformed } from '../_shared/refusal.ts'
 import { secretKey } from '../_shared/secret-key.ts'
 import type { Route } from './app.ts'
+import { retryAfter } from './retry-after.ts'
 
 /** The auth service sends the mail before it answers. */
 const patience = 30_000
@@ -52,7 +53,7 @@ async function invite(email: string): Promise<Answer> {
     return {
       status: response.status,
       ...reasonOf(said),
-      retry_after_seconds: secondsOf(response.headers.get('retry-after')),
+      retry_after_seconds: retryAfter(response.headers),
     }
   } catch (cause) {
     // Of an address that cannot be reached, say; the reason of Deno names it.
@@ -74,13 +75,4 @@ function reasonOf(text: string): { code?: string; message?: string } {
   } catch {
     return {}
   }
-}
-
-/** Retry-After is a number of seconds or a date. */
-function secondsOf(retryAfter: string | null): number | undefined {
-  if (!retryAfter) return undefined
-  const seconds = /^\d+$/.test(retryAfter)
-    ? Number(retryAfter)
-    : Math.ceil((Date.parse(retryAfter) - Date.now()) / 1000)
-  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 0), 86_400)
 }

@@ -75,6 +75,8 @@ describe('the route of webhooks', () => {
     ['0', 0],
     [new Date(Date.now() + 90_500).toUTCString(), expect.closeTo(90, -1)],
     [new Date(Date.now() - 90_000).toUTCString(), 0],
+    ['99999999999', 86_400],
+    ['Fri, 31 Dec 9999 23:59:59 GMT', 86_400],
     ['soon', undefined],
   ])('tells what is asked by Retry-After: %s', async (retry, retry_after_seconds) => {
     const path = `status?code=503&retry=${encodeURIComponent(retry)}`
