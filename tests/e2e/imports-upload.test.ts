@@ -37,6 +37,7 @@ interface Body {
   id: string
   status: string
   row_count: number
+  sample: unknown[]
   imports: { id: string }[]
   message: string
   details: string
@@ -110,6 +111,14 @@ describe('what goes in', () => {
       expect(await stagedRows(document.id)).toEqual(wanted)
     },
   )
+
+  it('is shown in few rows where these are wide', async () => {
+    const row = (cell: (n: number) => string) => Array.from({ length: 1_000 }, (_, n) => cell(n)).join(',')
+    const wide = [row((n) => `c${n}`), ...Array<string>(20).fill(row(String))].join('\n')
+    const { body: document } = await upload(wide)
+    expect(document).toMatchObject({ status: 'staged', row_count: 20 })
+    expect(document.sample).toHaveLength(4)
+  })
 
   it('has blanks around some cells, which are kept as sent and not applied', async () => {
     const { body: document } = await upload(

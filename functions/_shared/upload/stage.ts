@@ -12,8 +12,10 @@ import type { Upload } from './upload.ts'
 const blockLength = 32 * 1024
 /** So many issues are kept before they are written between two blocks of rows. */
 const maxBufferedIssues = 5_000
+/** The sample is in every document of the import, and goes from call to call: of very wide rows it has few. */
 const sampleRows = 20
 const maxSampleLength = 1_000
+const enoughSampleCells = 4_000
 
 const copyRows = 'copy private.import_rows (staged_on, batch_id, row_number, line_number, cells) from stdin'
 const copyIssues =
@@ -139,7 +141,7 @@ export async function stageRows(
       for (const issue of issues) issueLines.push(issueLine(prefix, rowNumber, issue))
       staged.issueCount += issues.length
     }
-    if (staged.sample.length < sampleRows) {
+    if (staged.sample.length < sampleRows && staged.sample.length * columns.length < enoughSampleCells) {
       staged.sample.push(cells.map((cell) => cell?.slice(0, maxSampleLength).toWellFormed() ?? null))
     }
     cells.forEach((cell, index) => {
