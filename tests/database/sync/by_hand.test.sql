@@ -1,6 +1,6 @@
 -- What people do to a run's imports by hand, and what becomes of it meanwhile: nothing goes that nobody was shown.
 begin;
-select plan(24);
+select plan(29);
 select tests.set_up_actors();
 select tests.add_user('amy');
 select tests.join_organization('amy', 'acme', 'admin');
@@ -65,6 +65,14 @@ as $$
   select string_agg(c.external_id, ' ' order by c.external_id)
   from public.customers as c where c.org_id = tests.org_id('acme') and c.external_id !~ '[1-9][0-9]';
 $$;
+create function pg_temp.names(p_like text)
+returns text
+language sql
+security definer
+as $$
+  select string_agg(c.external_id || ' ' || c.name, ', ' order by c.external_id)
+  from public.customers as c where c.org_id = tests.org_id('acme') and starts_with(c.external_id, p_like);
+$$;
 -- As postgres.
 create function pg_temp.feed(p_sql text)
 returns void
@@ -105,6 +113,22 @@ select is(pg_temp.customers(), 'm1 m2 m3 m4 m5 m6 m7 m8 m9 o1', 'and deleted not
 select pg_temp.feed($$ delete from private.import_rows as r where r.batch_id = pg_temp.import() $$);
 select is(pg_temp.approve(), 'failed approval_required rows of the import have expired', 'without its rows nobody knows what is missing');
 select is(pg_temp.customers(), 'm1 m2 m3 m4 m5 m6 m7 m8 m9 o1', 'and nothing is deleted');
+
+-- What is undone -----------------------------------------------------------------------------------------
+
+select pg_temp.feed($$ delete from private.other_feed; insert into private.other_feed select 'x' || n, 'Name', null from generate_series(1, 3) as n $$);
+select pg_temp.create_source('undone', '{"mode": "mirror", "location": "private.other_feed", "max_delete_percent": 100}');
+select pg_temp.sync('undone');
+select pg_temp.feed($$ delete from private.other_feed where no = 'x1'; insert into private.other_feed values ('x4', 'Name', null) $$);
+select is(pg_temp.sync('undone'), 'completed', 'a mirror inserts and deletes');
+select public.undo_import(pg_temp.import());
+select public.undo_import(r.delete_import_id) from public.sync_runs as r where r.id = tests.kept('run');
+select tests.run_jobs();
+select is(pg_temp.names('x'), 'x1 Name, x2 Name, x3 Name', 'of which an undo leaves nothing');
+select is(pg_temp.sync('undone'), 'unchanged', 'nor does a run while the source is as it was');
+select pg_temp.feed($$ update private.other_feed set called = 'Third' where no = 'x3' $$);
+select is(pg_temp.sync('undone'), 'completed', 'once that changes');
+select is(pg_temp.names('x'), 'x2 Name, x3 Third, x4 Name', 'all of it is applied, and what it lacks goes');
 
 -- An import that is changed or committed by hand -------------------------------------------------------
 
