@@ -50,9 +50,9 @@ const callSchema = z.object({ task_id: z.int(), token: z.uuid() })
 export function taskRoute(work: Work): Route {
   return async (body, db) => {
     const call = callOf(body)
-    const task = (await db('get_worker_task', { ...call })) as Task
     let result: unknown
     try {
+      const task = (await db('get_worker_task', { ...call })) as Task
       result = await work(task, call, db)
     } catch (cause) {
       if (isOver(cause)) throw cause
@@ -71,9 +71,11 @@ function callOf(body: unknown): Call {
   return parsed.data
 }
 
-/** The database has taken the task back: there is nobody to report to. */
+const over = ['call of the worker function is over', 'range was taken in before']
+
+/** The database has taken the task back: there is nobody to report to. Not so where something else is in another state. */
 function isOver(cause: unknown): boolean {
-  return cause instanceof Refusal && cause.body.code === 'PT409'
+  return cause instanceof Refusal && cause.body.code === 'PT409' && over.includes(cause.body.message)
 }
 
 function failureOf(cause: unknown): TaskFailure {

@@ -331,7 +331,7 @@ select
   r.created_at as last_run_at,
   g.finished_at as last_good_at,
   f.failures as failures_since,
-  now() - r.started_at as under_way_for
+  case when r.finished_at is null then now() - r.started_at end as under_way_for
 from public.sync_sources as s
 join public.organization as o on o.id = s.org_id
 left join public.profiles as p on p.id = s.owner

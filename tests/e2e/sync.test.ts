@@ -399,6 +399,20 @@ describe('a source that is not well', () => {
   })
 })
 
+it('a source whose template was deleted says so at once', async () => {
+  const admin = await makeAdmin()
+  shop.serve('/feed.csv', tagged(customers('Ada')))
+  const first = await sync(admin, await makeSource(admin, { location: `${shop.url}/feed.csv` }))
+  const { data: template } = await admin.client.rpc('save_import_template', {
+    import_id: first.import_id,
+    name: 'feed',
+  })
+  const source = await makeSource(admin, { location: `${shop.url}/feed.csv`, template_id: template.id })
+  await admin.client.rpc('delete_import_template', { template_id: template.id })
+  const run = await sync(admin, source)
+  expect(run).toMatchObject({ status: 'failed', error: { code: 'PT409', message: 'template was deleted' } })
+})
+
 describe('a source that comes back', () => {
   it('is asked again, when it says so', async () => {
     const admin = await makeAdmin()

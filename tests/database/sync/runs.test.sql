@@ -316,9 +316,10 @@ select is(public.list_sync_runs(tests.kept('mirror'), 'cancelled') #> '{runs,0,s
 select throws_ok($$ select public.list_sync_runs(status => 'odd') $$, '22023', 'status is unknown', 'which must be one');
 select throws_ok($$ select public.list_sync_runs(page_size => 201) $$, '22023', 'page_size must be from 1 to 200', 'a page is bounded');
 select results_eq(
-  $$ select m.source, m.last_status::text, m.error_code, m.failures_since, m.owner from public.monitor_sync_sources as m
+  $$ select m.source, m.last_status::text, m.error_code, m.failures_since, m.owner, m.under_way_for from public.monitor_sync_sources as m
     where m.source in ('guessed', 'of_amy') order by 1 $$,
-  $$ values ('guessed', 'failed', 'columns_changed', 1::bigint, 'ann@example.test'), ('of_amy', 'completed', null, 0, 'ann@example.test') $$,
+  $$ values ('guessed', 'failed', 'columns_changed', 1::bigint, 'ann@example.test', null::interval),
+    ('of_amy', 'completed', null, 0, 'ann@example.test', null) $$,
   'the monitor shows what needs somebody');
 select is((select count(*) > 5 from public.sync_activity_log as l where l.details ->> 'source_id' = tests.kept('mirror')::text), true,
   'the log has the ends of runs');

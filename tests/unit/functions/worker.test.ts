@@ -110,6 +110,20 @@ describe('the route of a task', () => {
     expect(answer).toEqual({ failed: error })
   })
 
+  it('reports also what the task cannot be told for', async () => {
+    const refusal = new Refusal(400, 'SY004', 'secret of the source is missing')
+    const { calls } = await run(async () => 1, { get_worker_task: refusal })
+    expect(calls).toMatchObject([
+      ['fail_worker_task', { error: { code: 'SY004', message: 'secret of the source is missing' } }],
+    ])
+  })
+
+  it('reports what is in another state than it should be', async () => {
+    const refusal = new Refusal(409, 'PT409', 'template was deleted')
+    const { calls } = await run(() => Promise.reject(refusal))
+    expect(calls).toMatchObject([['fail_worker_task', { error: { code: 'PT409' } }]])
+  })
+
   it('stops without a word when the call is over', async () => {
     const over = new Refusal(409, 'PT409', 'call of the worker function is over')
     expect(await run(() => Promise.reject(over))).toMatchObject({ answer: over, calls: [] })
