@@ -1524,7 +1524,7 @@ begin
     end if;
 
     perform private.lock_organization(v_batch.org_id);
-    select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
+    select b.* into v_batch from public.import_batches as b where b.id = p_import_id for no key update;
     exit when v_batch.status not in ('validating', 'committing', 'undoing'); -- else a job began meanwhile
   end loop;
 
@@ -5777,13 +5777,14 @@ create or replace function private.email_fault (
   returns text
   language plpgsql
   immutable
+  strict
   set search_path to ''
   AS $function$
 declare
   c_local  constant text := '[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+';
   c_label  constant text := '[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
 begin
-  if p_email is null or octet_length(p_email) <= 255 and p_email ~ ('^' || c_local || '@' || c_label || '([.]' || c_label || ')+$') then
+  if octet_length(p_email) <= 255 and p_email ~ ('^' || c_local || '@' || c_label || '([.]' || c_label || ')+$') then
     return null;
   end if;
   return case
@@ -5905,7 +5906,7 @@ declare
   v_error   jsonb := p_job.error;
   v_status  public.import_status;
 begin
-  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for no key update;
 
   if private.is_preview(p_job) then
     perform private.keep_preview(p_job);
@@ -5985,7 +5986,7 @@ declare
   v_detail  text;
   v_hint    text;
 begin
-  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = p_job.batch_id for no key update;
 
   if p_job.status <> 'completed' then
     update public.import_batches as b
@@ -7200,7 +7201,7 @@ begin
   perform private.assume_claims(j.claims) from public.scheduled_jobs as j where j.id = v_task.job_id;
   v_run := private.run_of(v_task);
   v_source := private.source_of(v_run);
-  perform from public.import_batches as b where b.id = (v_task.args ->> 'import_id')::uuid for update;
+  perform from public.import_batches as b where b.id = (v_task.args ->> 'import_id')::uuid for no key update;
   v_batch := private.require_receiving((v_task.args ->> 'import_id')::uuid);
 
   update public.sync_job_queue as q
@@ -7234,7 +7235,7 @@ create or replace function private.finish_ingest (
 declare
   v_batch public.import_batches;
 begin
-  perform from public.import_batches as b where b.id = p_import_id for update;
+  perform from public.import_batches as b where b.id = p_import_id for no key update;
   v_batch := private.require_receiving(p_import_id);
 
   perform private.require_fit_columns(v_batch.org_id, p_columns);
@@ -7704,7 +7705,7 @@ begin
 
   v_batch := private.find_import((p_params ->> 'import_id')::uuid);
   perform private.lock_organization(v_batch.org_id);
-  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for no key update;
   perform private.require_import_right(v_batch); -- now: it may have been handed over meanwhile
   return v_batch;
 end;
@@ -8128,6 +8129,7 @@ create or replace function private.is_password_hash (
   returns boolean
   language plpgsql
   immutable
+  strict
   set search_path to ''
   AS $function$
 declare
@@ -8549,45 +8551,53 @@ begin
     from named as n
   )
   select distinct on (u.place, j.field) u.place, j.field, j.code, j.message, j.value
-  from counted as u
-  cross join lateral (values
-    (1, 'email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, u.email,
-      u.is_new and u.email_fault is not null),
-    (2, 'email', 'already_exists', 'this address has an account', u.address,
-      u.is_new and u.is_taken),
-    (3, 'email', 'not_found', 'no record has this key', u.address,
-      p_mode = 'update' and not u.is_theirs
-        or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)),
-    (4, 'email', 'system_admin', 'system admins are not the caller''s to change', u.address,
-      p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager),
-    (5, 'email', 'own_account', 'one''s own account is not deleted', u.address, p_mode = 'delete' and u.person_id = auth.uid()),
-    (6, 'email', 'system_admin', 'system admins are not deleted', u.address, p_mode = 'delete' and u.is_system_admin),
-    (7, 'email', 'last_admin', 'the last admin of an organization is not deleted', u.address, p_mode = 'delete' and u.is_last_admin),
-    (8, 'role', 'last_admin', 'the last admin of an organization stays one', u.role::text, p_mode <> 'delete' and u.is_last_admin),
-    (9, 'role', 'permission_denied', 'a role above one''s own is not given', u.role::text,
-      p_mode <> 'delete' and not c_is_manager and u.role > c_role),
-    (10, 'organization', 'permission_denied', 'only system admins name another organization', u.organization,
-      p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id),
-    (11, 'organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', u.organization,
-      p_mode <> 'delete' and u.org_id is null),
-    (12, 'password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and u.password is not null and not c_may_confirm),
-    (13, 'password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null,
-      p_mode <> 'delete' and u.password_hash is not null and not c_may_confirm),
-    (14, 'password_hash', 'invalid_format', 'password and hash exclude each other', null,
-      p_mode <> 'delete' and u.password is not null and u.password_hash is not null),
-    (15, 'password', 'too_long', 'longer than 72 bytes', null, p_mode <> 'delete' and octet_length(u.password) > 72),
-    (16, 'password', 'invalid_format', u.password_fault, null, p_mode <> 'delete' and u.password_fault is not null),
-    (17, 'password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null,
-      p_mode <> 'delete' and u.password_hash is not null and not private.is_password_hash(u.password_hash)),
-    (18, 'phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', u.phone,
-      u.is_new and u.digits !~ '^[1-9][0-9]{6,14}$'),
-    (19, 'phone', 'already_exists', 'this phone number has an account', u.phone,
-      u.is_new and c_may_confirm and exists (select from auth.users as o where o.phone = u.digits)),
-    (20, 'metadata', 'invalid_type', 'not a JSON object', u.metadata::text,
-      p_mode <> 'delete' and jsonb_typeof(u.metadata) <> 'object')
-  ) as j (position, field, code, message, value, applies)
-  where j.applies
+  from (
+    select u.place, array_remove(array[
+      case when u.is_new and u.email_fault is not null
+        then row('email', 'invalid_format', 'not an e-mail address: ' || u.email_fault, u.email)::private.user_fault end,
+      case when u.is_new and u.is_taken
+        then row('email', 'already_exists', 'this address has an account', u.address)::private.user_fault end,
+      case when p_mode = 'update' and not u.is_theirs
+          or p_mode = 'delete' and (u.person_id is null or not c_is_manager and u.person_org_id is distinct from p_org_id)
+        then row('email', 'not_found', 'no record has this key', u.address)::private.user_fault end,
+      case when p_mode in ('update', 'upsert') and u.is_theirs and u.is_system_admin and not c_is_manager
+        then row('email', 'system_admin', 'system admins are not the caller''s to change', u.address)::private.user_fault end,
+      case when p_mode = 'delete' and u.person_id = auth.uid()
+        then row('email', 'own_account', 'one''s own account is not deleted', u.address)::private.user_fault end,
+      case when p_mode = 'delete' and u.is_system_admin
+        then row('email', 'system_admin', 'system admins are not deleted', u.address)::private.user_fault end,
+      case when p_mode = 'delete' and u.is_last_admin
+        then row('email', 'last_admin', 'the last admin of an organization is not deleted', u.address)::private.user_fault end,
+      case when p_mode <> 'delete' and u.is_last_admin
+        then row('role', 'last_admin', 'the last admin of an organization stays one', u.role::text)::private.user_fault end,
+      case when p_mode <> 'delete' and not c_is_manager and u.role > c_role
+        then row('role', 'permission_denied', 'a role above one''s own is not given', u.role::text)::private.user_fault end,
+      case when p_mode <> 'delete' and not c_is_manager and u.org_id is distinct from p_org_id
+        then row('organization', 'permission_denied', 'only system admins name another organization', u.organization)::private.user_fault end,
+      case when p_mode <> 'delete' and u.org_id is null
+        then row('organization', 'reference_not_found', 'no organization has this slug, nor exactly one this name', u.organization)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password is not null and not c_may_confirm
+        then row('password', 'permission_denied', 'passwords are not the caller''s to set: leave the column unmapped, and people are invited', null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password_hash is not null and not c_may_confirm
+        then row('password_hash', 'permission_denied', 'hashes are not the caller''s to set: leave the column unmapped, and people are invited', null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password is not null and u.password_hash is not null
+        then row('password_hash', 'invalid_format', 'password and hash exclude each other', null)::private.user_fault end,
+      case when p_mode <> 'delete' and octet_length(u.password) > 72
+        then row('password', 'too_long', 'longer than 72 bytes', null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password_fault is not null
+        then row('password', 'invalid_format', u.password_fault, null)::private.user_fault end,
+      case when p_mode <> 'delete' and u.password_hash is not null and not private.is_password_hash(u.password_hash)
+        then row('password_hash', 'invalid_format', 'unknown kind of hash: bcrypt, argon2i, argon2id and fbscrypt are', null)::private.user_fault end,
+      case when u.is_new and u.digits !~ '^[1-9][0-9]{6,14}$'
+        then row('phone', 'invalid_format', 'not a phone number in international form: +49 30 123456', u.phone)::private.user_fault end,
+      case when u.is_new and c_may_confirm and exists (select from auth.users as o where o.phone = u.digits)
+        then row('phone', 'already_exists', 'this phone number has an account', u.phone)::private.user_fault end,
+      case when p_mode <> 'delete' and jsonb_typeof(u.metadata) <> 'object'
+        then row('metadata', 'invalid_type', 'not a JSON object', u.metadata::text)::private.user_fault end
+    ], null) as faults
+    from counted as u
+  ) as u
+  cross join lateral unnest(u.faults) with ordinality as j (field, code, message, value, position)
   order by u.place, j.field, j.position;
 end;
 $function$;
@@ -9687,6 +9697,7 @@ create or replace function private.password_fault (
   returns text
   language plpgsql
   immutable
+  strict
   set search_path to ''
   AS $function$
 begin
@@ -9840,6 +9851,7 @@ create or replace function private.phone_digits (
   returns text
   language plpgsql
   immutable
+  strict
   set search_path to ''
   AS $function$
 begin
@@ -11952,7 +11964,7 @@ begin
   where j.batch_id = v_batch.id and j.status in ('queued', 'paused') and j.job_type <> 'undo';
 
   perform private.lock_organization(v_batch.org_id);
-  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = v_batch.id for no key update;
   case
     when v_batch.status in ('staged', 'validated') then
       update public.import_batches as b set status = 'cancelled' where b.id = v_batch.id;
@@ -16533,7 +16545,7 @@ begin
   end if;
 
   perform private.lock_organization(v_session.org_id);
-  perform from public.import_batches as b where b.id = v_session.batch_id for update;
+  perform from public.import_batches as b where b.id = v_session.batch_id for no key update;
   select s.* into v_session from public.import_sessions as s where s.id = p_session_id for update;
   v_from := v_session.created_by;
   perform private.require_colleague(p_user_id, v_session.org_id, private.session_role(v_session, 'member'));
@@ -17438,7 +17450,7 @@ declare
 begin
   -- The organization before the batch: what waits for it is looked at. Two that would close a circle together wait here.
   perform private.lock_organization(b.org_id) from public.import_batches as b where b.id = p_import_id;
-  select b.* into v_batch from public.import_batches as b where b.id = p_import_id for update;
+  select b.* into v_batch from public.import_batches as b where b.id = p_import_id for no key update;
   perform private.require_import_right(v_batch);
   perform private.require_sender(v_batch);
 
@@ -18261,6 +18273,17 @@ create type "private"."task_result" as (
 );
 
 grant usage on type "private"."task_result" to "postgres";
+
+-- schemas/private/types/user_fault.sql
+
+create type "private"."user_fault" as (
+  "field"   text,
+  "code"    text,
+  "message" text,
+  "value"   text
+);
+
+grant usage on type "private"."user_fault" to "postgres";
 
 -- schemas/private/types/user_row.sql
 
@@ -25443,7 +25466,10 @@ create view "public"."monitor_sync_sources" with (security_invoker=true) AS  SEL
     r.created_at AS last_run_at,
     g.finished_at AS last_good_at,
     f.failures AS failures_since,
-    (now() - r.started_at) AS under_way_for
+        CASE
+            WHEN (r.finished_at IS NULL) THEN (now() - r.started_at)
+            ELSE NULL::interval
+        END AS under_way_for
    FROM ((((((public.sync_sources s
      JOIN public.organization o ON ((o.id = s.org_id)))
      LEFT JOIN public.profiles p ON ((p.id = s.owner)))
