@@ -227,6 +227,26 @@ begin
 end;
 $$;
 
+-- Arguments ---------------------------------------------------------------------------------------
+
+-- A status to filter by is text, so that one that is unknown is refused with what there is. p_type: null of its type.
+create function private.require_status(p_status text, p_type anyenum)
+returns void
+language plpgsql stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if not pg_input_is_valid(p_status, pg_typeof(p_type)::text) then
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no status %s', to_json(p_status)),
+      hint    = format('One of: %s.', array_to_string(enum_range(p_type), ', '));
+  end if;
+end;
+$$;
+
 -- Locks -------------------------------------------------------------------------------------------
 
 -- The process that holds an advisory lock with this key in this database; null: nobody.
@@ -264,4 +284,5 @@ $$;
 revoke all on all tables in schema private from public, anon, authenticated, service_role;
 revoke all on all functions in schema private from public, anon, authenticated, service_role;
 grant execute on function private.is_service_caller() to authenticated, service_role, sluice_ingest;
+grant execute on function private.require_status(text, anyenum) to authenticated, service_role;
 grant execute on function private.setting(text, uuid) to authenticated, service_role, sluice_ingest;

@@ -189,6 +189,17 @@ begin
 end;
 $$;
 
+-- An address as somebody may name one for the worker function to call: with no user or password, which others would
+-- read. Whether it may be reached is found out when it is resolved, each time.
+create function private.is_outbound_url(p_url text)
+returns boolean
+language sql immutable
+security invoker
+set search_path = ''
+as $$
+  select p_url ~* '^https?://[^@/?#\\\s]+([/?#]\S*)?$' and length(p_url) <= 2000;
+$$;
+
 -- RPCs --------------------------------------------------------------------------------------------
 
 create function public.get_worker_task(task_id bigint, token uuid)

@@ -106,13 +106,7 @@ begin
   if (list_jobs.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_jobs.status, 'public.sync_status_type') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_jobs.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.sync_status_type), ', '));
-  end if;
+  perform private.require_status(list_jobs.status, null::public.sync_status_type);
   if not (pg_input_is_valid(v_at, 'timestamptz') and pg_input_is_valid(v_id, 'uuid')) then
     raise exception using
       errcode = '22023',

@@ -361,13 +361,7 @@ begin
   if (list_imports.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_imports.status, 'public.import_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_imports.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.import_status), ', '));
-  end if;
+  perform private.require_status(list_imports.status, null::public.import_status);
 
   select coalesce(jsonb_agg(private.describe_import(b.id) - 'sample' order by b.created_at desc), '[]') into v_documents
   from (

@@ -152,13 +152,7 @@ begin
   if (list_import_sessions.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_import_sessions.status, 'public.session_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_import_sessions.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.session_status), ', '));
-  end if;
+  perform private.require_status(list_import_sessions.status, null::public.session_status);
 
   select coalesce(jsonb_agg(private.describe_session(s) || jsonb_build_object(
     'dataset', b.dataset, 'mode', b.mode, 'row_count', b.row_count) order by s.created_at desc, s.id), '[]') into v_sessions

@@ -106,7 +106,7 @@ declare
 begin
   v_right := case
     when p_source.kind = 'manual' then p_source.location is null
-    when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\\\s]+([/?#]\S*)?$'
+    when p_source.kind in ('http_csv', 'http_json') then private.is_outbound_url(p_source.location)
     when p_source.kind = 'storage' then private.is_own_path(p_source.location, p_source.org_id)
     else exists (
       select from private.foreign_tables as f where f.org_id = p_source.org_id and f.relation = p_source.location

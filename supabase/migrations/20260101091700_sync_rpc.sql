@@ -224,13 +224,7 @@ begin
   if (list_sync_runs.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_sync_runs.status, 'public.sync_run_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_sync_runs.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.sync_run_status), ', '));
-  end if;
+  perform private.require_status(list_sync_runs.status, null::public.sync_run_status);
 
   select coalesce(jsonb_agg(private.describe_sync_run(r) order by r.created_at desc), '[]') into v_runs
   from (

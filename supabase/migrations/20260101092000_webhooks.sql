@@ -43,8 +43,7 @@ create table public.webhooks (
   created_at            timestamptz not null default now(),
   updated_at            timestamptz not null default now(),
 
-  -- Whether the address may be reached is found out when it is resolved, each time.
-  constraint webhooks_url_check check (url ~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:]]*)?$' and length(url) <= 2000),
+  constraint webhooks_url_check check (private.is_outbound_url(url)),
   constraint webhooks_description_check check (length(description) between 1 and 255)
 );
 alter table public.webhooks enable row level security;

@@ -67,7 +67,7 @@ declare
     limit 1
   );
 begin
-  if (p_url ~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:]]*)?$' and length(p_url) <= 2000) is not true then
+  if private.is_outbound_url(p_url) is not true then
     raise exception using
       errcode = '22023',
       message = 'address of the webhook is not valid',
@@ -358,13 +358,7 @@ begin
   if (list_webhook_deliveries.page_size between 1 and 1000) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
   end if;
-  if not pg_input_is_valid(list_webhook_deliveries.status, 'public.webhook_delivery_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_webhook_deliveries.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.webhook_delivery_status), ', '));
-  end if;
+  perform private.require_status(list_webhook_deliveries.status, null::public.webhook_delivery_status);
   return private.read_webhook_deliveries(
     list_webhook_deliveries.webhook_id, list_webhook_deliveries.status::public.webhook_delivery_status,
     list_webhook_deliveries.event, list_webhook_deliveries.after, list_webhook_deliveries.page_size);
