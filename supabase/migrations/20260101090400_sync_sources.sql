@@ -435,7 +435,7 @@ as $$
 $$;
 comment on function public.change_sync_source(uuid, jsonb) is
   'Changes properties of a source (see create_sync_source), all but its dataset; is_active false stops it. One that says where data is or how '
-  'it is read has the next run fetch all of it. Returns the source. Errors: as of create_sync_source, PT409 (dataset).';
+  'it is read has the next run fetch all of it. Returns the source. Errors: as of create_sync_source, PT409 (dataset; it is being fetched).';
 
 create function public.get_sync_source(source_id uuid)
 returns jsonb

@@ -99,6 +99,30 @@ create trigger _300_guard_status
   for each row when (old.status is distinct from new.status)
   execute function private.tg_sync_runs__guard_status();
 
+-- What is being fetched is of one place, and read in one way.
+create function private.tg_sync_sources__guard_fetch()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (select from public.sync_runs as r where r.source_id = new.id and r.status = 'fetching') then
+    raise exception using
+      errcode = 'PT409',
+      message = 'source is being fetched',
+      detail  = format('source %s', new.id),
+      hint    = 'Wait for its run, or cancel it.';
+  end if;
+  return new;
+end;
+$$;
+
+create trigger _300_guard_fetch
+  before update on public.sync_sources
+  for each row when (not private.keeps_state(old, new))
+  execute function private.tg_sync_sources__guard_fetch();
+
 -- Ends --------------------------------------------------------------------------------------------
 
 -- What went wrong, by name. 08001 is the source that cannot be reached; 08006 is the worker function.

@@ -78,7 +78,7 @@ as $$
 begin
   if not exists (
     select from public.sync_runs as r
-    join public.sync_sources as s on s.id = r.source_id and s.owner = new.initiated_by
+    join public.scheduled_jobs as j on j.id = r.job_id and j.actor = new.initiated_by
     where r.org_id = new.org_id and r.finished_at is null
       and new.idempotency_key in (private.sync_key(r, 'upsert'), private.sync_key(r, 'delete'))
   ) then

@@ -1,6 +1,6 @@
 -- What the worker function is told, what it may bring, and how a run ends that it brings nothing for.
 begin;
-select plan(47);
+select plan(52);
 select tests.set_up_actors();
 
 create function pg_temp.create_source(p_name text, p_more jsonb default '{}')
@@ -153,6 +153,12 @@ select tests.act_as_role('postgres');
 update public.import_batches as b set created_at = now() - interval '1 hour' where b.row_count is null;
 select is(private.fail_interrupted_uploads(), 0::bigint, 'maintenance does not take it for an upload that broke off');
 select tests.act_as('ann');
+select throws_ok($$ select public.change_sync_source(tests.kept('paged'), '{"location": "https://other.example"}') $$, 'PT409',
+  'source is being fetched', 'what is half here is not fetched from elsewhere');
+select throws_ok($$ select public.change_sync_source(tests.kept('paged'), '{"options": {}}') $$, 'PT409',
+  'source is being fetched', 'nor read in another way');
+select lives_ok($$ select public.change_sync_source(tests.kept('paged'), '{"notes": "slow", "requires_approval": true}') $$, 'all else may change');
+select public.change_sync_source(tests.kept('paged'), '{"requires_approval": false}');
 select pg_temp.bring('{no,called,late}', '[["5", "Five", "x"]]', 'hash 2', null, 2);
 select is(pg_temp.answer('{}'), 'completed', 'the last one ends it');
 select is((select count(*) from public.customers), 5::bigint, 'with the rows of all');
@@ -167,6 +173,19 @@ select tests.act_as_role('postgres');
 select is_empty($$ select from private.import_rows as r where not exists (select from public.import_batches as b where b.id = r.batch_id) $$,
   'no row either');
 select tests.act_as('ann');
+
+-- Another owner meanwhile ------------------------------------------------------------------------------
+
+select tests.act_as_role('postgres');
+select tests.add_user('amy');
+select tests.join_organization('amy', 'acme', 'admin');
+select tests.act_as('ann');
+select pg_temp.create_source('handed');
+select pg_temp.start('handed');
+select public.change_sync_source(tests.kept('handed'), jsonb_build_object('owner', tests.user_id('amy')));
+select lives_ok($$ select pg_temp.bring('{no,called}', '[["1", "One"]]', 'hash h') $$, 'a call ends with the rights that it began with');
+select is(pg_temp.answer('{}'), 'completed', 'and the run goes on with those of another owner');
+select public.delete_sync_source(tests.kept('handed'));
 
 -- What else goes wrong -----------------------------------------------------------------------------------
 
