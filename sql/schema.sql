@@ -2353,7 +2353,7 @@ declare
 begin
   v_right := case
     when p_source.kind = 'manual' then p_source.location is null
-    when p_source.kind in ('http_csv', 'http_json') then p_source.location ~* '^https?://[^@/?#\\\s]+([/?#]\S*)?$'
+    when p_source.kind in ('http_csv', 'http_json') then private.is_outbound_url(p_source.location)
     when p_source.kind = 'storage' then private.is_own_path(p_source.location, p_source.org_id)
     else exists (
       select from private.foreign_tables as f where f.org_id = p_source.org_id and f.relation = p_source.location
@@ -2573,7 +2573,7 @@ declare
     limit 1
   );
 begin
-  if (p_url ~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:]]*)?$' and length(p_url) <= 2000) is not true then
+  if private.is_outbound_url(p_url) is not true then
     raise exception using
       errcode = '22023',
       message = 'address of the webhook is not valid',
@@ -8103,6 +8103,23 @@ revoke all on function "private"."is_ingesting"(uuid) from public;
 
 grant execute on function "private"."is_ingesting"(uuid) to "postgres";
 
+-- schemas/private/functions/is_outbound_url.sql
+
+create or replace function private.is_outbound_url (
+  p_url text
+)
+  returns boolean
+  language sql
+  immutable
+  set search_path to ''
+  AS $function$
+  select p_url ~* '^https?://[^@/?#\\\s]+([/?#]\S*)?$' and length(p_url) <= 2000;
+$function$;
+
+revoke all on function "private"."is_outbound_url"(text) from public;
+
+grant execute on function "private"."is_outbound_url"(text) to "postgres";
+
 -- schemas/private/functions/is_own_path.sql
 
 create or replace function private.is_own_path (
@@ -12897,6 +12914,32 @@ revoke all on function "private"."require_source_owner"(public.sync_sources) fro
 
 grant execute on function "private"."require_source_owner"(public.sync_sources) to "postgres";
 
+-- schemas/private/functions/require_status.sql
+
+create or replace function private.require_status (
+  p_status text,
+  p_type   anyenum
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path to ''
+  AS $function$
+begin
+  if not pg_input_is_valid(p_status, pg_typeof(p_type)::text) then
+    raise exception using
+      errcode = '22023',
+      message = 'status is unknown',
+      detail  = format('no status %s', to_json(p_status)),
+      hint    = format('One of: %s.', array_to_string(enum_range(p_type), ', '));
+  end if;
+end;
+$function$;
+
+revoke all on function "private"."require_status"(text, anyenum) from public;
+
+grant execute on function "private"."require_status"(text, anyenum) to "authenticated", "postgres", "service_role";
+
 -- schemas/private/functions/require_template_columns.sql
 
 create or replace function private.require_template_columns (
@@ -15573,7 +15616,7 @@ create or replace function private.tg_import_batches__guard_source()
 begin
   if not exists (
     select from public.sync_runs as r
-    join public.sync_sources as s on s.id = r.source_id and s.owner = new.initiated_by
+    join public.scheduled_jobs as j on j.id = r.job_id and j.actor = new.initiated_by
     where r.org_id = new.org_id and r.finished_at is null
       and new.idempotency_key in (private.sync_key(r, 'upsert'), private.sync_key(r, 'delete'))
   ) then
@@ -16446,6 +16489,30 @@ $function$;
 revoke all on function "private"."tg_sync_sources__forget_records"() from public;
 
 grant execute on function "private"."tg_sync_sources__forget_records"() to "postgres";
+
+-- schemas/private/functions/tg_sync_sources__guard_fetch.sql
+
+create or replace function private.tg_sync_sources__guard_fetch()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path to ''
+  AS $function$
+begin
+  if exists (select from public.sync_runs as r where r.source_id = new.id and r.status = 'fetching') then
+    raise exception using
+      errcode = 'PT409',
+      message = 'source is being fetched',
+      detail  = format('source %s', new.id),
+      hint    = 'Wait for its run, or cancel it.';
+  end if;
+  return new;
+end;
+$function$;
+
+revoke all on function "private"."tg_sync_sources__guard_fetch"() from public;
+
+grant execute on function "private"."tg_sync_sources__guard_fetch"() to "postgres";
 
 -- schemas/private/functions/tg_user_invitations__tell_webhooks.sql
 
@@ -18597,7 +18664,7 @@ create or replace function public.change_sync_source (
   select private.change_sync_source(change_sync_source.source_id, change_sync_source.changes);
 $function$;
 
-comment on function "public"."change_sync_source"(uuid, jsonb) is 'Changes properties of a source (see create_sync_source), all but its dataset; is_active false stops it. One that says where data is or how it is read has the next run fetch all of it. Returns the source. Errors: as of create_sync_source, PT409 (dataset).';
+comment on function "public"."change_sync_source"(uuid, jsonb) is 'Changes properties of a source (see create_sync_source), all but its dataset; is_active false stops it. One that says where data is or how it is read has the next run fetch all of it. Returns the source. Errors: as of create_sync_source, PT409 (dataset; it is being fetched).';
 
 revoke all on function "public"."change_sync_source"(uuid, jsonb) from public;
 
@@ -19353,13 +19420,7 @@ begin
   if (list_import_sessions.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_import_sessions.status, 'public.session_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_import_sessions.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.session_status), ', '));
-  end if;
+  perform private.require_status(list_import_sessions.status, null::public.session_status);
 
   select coalesce(jsonb_agg(private.describe_session(s) || jsonb_build_object(
     'dataset', b.dataset, 'mode', b.mode, 'row_count', b.row_count) order by s.created_at desc, s.id), '[]') into v_sessions
@@ -19432,13 +19493,7 @@ begin
   if (list_imports.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_imports.status, 'public.import_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_imports.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.import_status), ', '));
-  end if;
+  perform private.require_status(list_imports.status, null::public.import_status);
 
   select coalesce(jsonb_agg(private.describe_import(b.id) - 'sample' order by b.created_at desc), '[]') into v_documents
   from (
@@ -19489,13 +19544,7 @@ begin
   if (list_jobs.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_jobs.status, 'public.sync_status_type') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_jobs.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.sync_status_type), ', '));
-  end if;
+  perform private.require_status(list_jobs.status, null::public.sync_status_type);
   if not (pg_input_is_valid(v_at, 'timestamptz') and pg_input_is_valid(v_id, 'uuid')) then
     raise exception using
       errcode = '22023',
@@ -19563,13 +19612,7 @@ begin
   if (list_sync_runs.page_size between 1 and 200) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 200';
   end if;
-  if not pg_input_is_valid(list_sync_runs.status, 'public.sync_run_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_sync_runs.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.sync_run_status), ', '));
-  end if;
+  perform private.require_status(list_sync_runs.status, null::public.sync_run_status);
 
   select coalesce(jsonb_agg(private.describe_sync_run(r) order by r.created_at desc), '[]') into v_runs
   from (
@@ -19738,13 +19781,7 @@ begin
   if (list_webhook_deliveries.page_size between 1 and 1000) is not true then
     raise exception using errcode = '22023', message = 'page_size must be from 1 to 1000';
   end if;
-  if not pg_input_is_valid(list_webhook_deliveries.status, 'public.webhook_delivery_status') then
-    raise exception using
-      errcode = '22023',
-      message = 'status is unknown',
-      detail  = format('no status %s', to_json(list_webhook_deliveries.status)),
-      hint    = format('One of: %s.', array_to_string(enum_range(null::public.webhook_delivery_status), ', '));
-  end if;
+  perform private.require_status(list_webhook_deliveries.status, null::public.webhook_delivery_status);
   return private.read_webhook_deliveries(
     list_webhook_deliveries.webhook_id, list_webhook_deliveries.status::public.webhook_delivery_status,
     list_webhook_deliveries.event, list_webhook_deliveries.after, list_webhook_deliveries.page_size);
@@ -24232,6 +24269,12 @@ create trigger _100_touch_updated_at
   for each row
   execute function private.tg__touch_updated_at();
 
+create trigger _300_guard_fetch
+  before update on public.sync_sources
+  for each row
+  when ((NOT private.keeps_state(old.*, new.*)))
+  execute function private.tg_sync_sources__guard_fetch();
+
 create trigger _500_forget_records
   after delete on public.sync_sources
   for each row
@@ -24721,7 +24764,7 @@ create table "public"."webhooks" (
   constraint "webhooks_description_check" check (((length(description) >= 1) AND (length(description) <= 255))),
   constraint "webhooks_org_id_fkey" foreign key (org_id) references public.organization(id) on delete cascade,
   constraint "webhooks_pkey" primary key (id),
-  constraint "webhooks_url_check" check (((url ~* '^https?://[^[:space:]/?#@\\]+([/?#][^[:space:]]*)?$'::text) AND (length(url) <= 2000)))
+  constraint "webhooks_url_check" check (private.is_outbound_url(url))
 );
 
 alter table "public"."webhooks"

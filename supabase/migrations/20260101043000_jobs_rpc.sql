@@ -1,5 +1,5 @@
 -- Jobs, as people have them: a list with filters, each in detail, and what may be done to one.
--- Needs: jobs_worker, jobs_remote.
+-- Needs: jobs_control, jobs_remote.
 -- Exposes: list_jobs, get_job, change_job, pause_job, resume_job, cancel_job, retry_job, remove_job.
 
 -- Documents ---------------------------------------------------------------------------------------
