@@ -211,6 +211,20 @@ begin
 end;
 $$;
 
+-- Where no column says whose a row is, the rights of who applies it do: those of a system admin reach all organizations.
+create function private.reaches_others(p_dataset text, p_user uuid)
+returns boolean
+language sql stable
+security invoker
+set search_path = ''
+as $$
+  select exists (
+    select from public.datasets as d
+    cross join public.profiles as p
+    where d.key = p_dataset and d.org_column is null and p.id = p_user and p.is_system_admin
+  );
+$$;
+
 -- Whose rights the runs work with: an admin's.
 create function private.require_source_owner(p_source public.sync_sources)
 returns void
@@ -229,6 +243,12 @@ begin
       message = 'owner of the source must be an admin',
       detail  = format('user %s', coalesce(p_source.owner::text, 'none')),
       hint    = 'Name an active admin of the organization as owner.';
+  elsif private.reaches_others(p_source.dataset, p_source.owner) then
+    raise exception using
+      errcode = '22023',
+      message = 'owner of the source must not be a system admin',
+      detail  = format('dataset %s', p_source.dataset),
+      hint    = 'Its rows may name other organizations, too: name an admin of this one.';
   end if;
 end;
 $$;

@@ -140,6 +140,7 @@ as $$
     when p_error ->> 'code' = 'SY005' then 'address_refused'
     when p_error ->> 'code' = 'SY006' then 'table_not_allowed'
     when p_error ->> 'code' = 'SY007' then 'owner_not_admin'
+    when p_error ->> 'code' = 'SY008' then 'owner_system_admin'
     when p_error ->> 'code' = '08001' then 'source_unreachable'
     when p_error ->> 'message' in ('mapping names an unknown column', 'file lacks columns of the template') then 'columns_changed'
     when p_error ->> 'message' in ('file is empty', 'file has no data rows') then 'source_empty'

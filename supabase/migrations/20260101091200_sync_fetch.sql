@@ -22,6 +22,12 @@ begin
       message = 'owner of the source is no admin of the organization',
       detail  = format('source %s', v_run.source_id),
       hint    = 'Name another owner (change_sync_source).';
+  elsif private.reaches_others((private.source_of(v_run)).dataset, auth.uid()) then -- they became one
+    raise exception using
+      errcode = 'SY008',
+      message = 'owner of the source is a system admin',
+      detail  = format('source %s', v_run.source_id),
+      hint    = 'Its rows may name other organizations, too: name an admin of this one (change_sync_source).';
   end if;
   return v_run;
 end;

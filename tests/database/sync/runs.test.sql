@@ -1,6 +1,6 @@
 -- What runs do: with tables and with what the worker function brings; mirrors, approval, and who may do what with a run.
 begin;
-select plan(111);
+select plan(112);
 select tests.set_up_actors();
 
 create table private.feed (no text, called text, mail text);
@@ -265,7 +265,13 @@ select tests.add_user('amy');
 select tests.join_organization('amy', 'acme', 'admin');
 select tests.act_as('amy');
 select pg_temp.create_source('of_amy');
+select pg_temp.create_source('people_of_amy', '{"dataset": "users", "mapping": {"email": "mail"}}');
 select tests.act_as_role('postgres');
+update public.profiles as p set is_system_admin = true where p.id = tests.user_id('amy');
+select tests.act_as('ann');
+select is(pg_temp.sync('people_of_amy'), 'failed owner_system_admin', 'a run of people does not work with the rights of who became a system admin');
+select tests.act_as_role('postgres');
+update public.profiles as p set is_system_admin = false where p.id = tests.user_id('amy');
 update public.profiles as p set org_role = 'member' where p.id = tests.user_id('amy');
 select tests.act_as('ann');
 select is(pg_temp.sync('of_amy'), 'failed owner_not_admin', 'a run of one who is no admin any more fails');

@@ -1,6 +1,6 @@
 -- Sources, schedules and secrets: who may have them, and what they may say.
 begin;
-select plan(113);
+select plan(115);
 select tests.set_up_actors();
 
 create function pg_temp.source(p_name text, p_more jsonb default '{}')
@@ -118,6 +118,16 @@ select is(public.change_sync_source(tests.kept('of_sid'), '{"is_active": false}'
 select is(
   public.change_sync_source(tests.kept('of_sid'), jsonb_build_object('owner', tests.user_id('ann'), 'location', 'https://a.example')) ->> 'location',
   'https://a.example', 'or take it over');
+
+-- Nor are they where rows may name other organizations, whoever feeds them.
+select tests.act_as('sid');
+select throws_ok($$ select public.create_sync_source(pg_temp.source('people', '{"dataset": "users"}'), tests.org_id('acme')) $$,
+  '22023', 'owner of the source must not be a system admin', 'a system admin owns no source of people');
+select lives_ok(
+  $$ select public.create_sync_source(
+    pg_temp.source('people', jsonb_build_object('dataset', 'users', 'owner', tests.user_id('ann'))), tests.org_id('acme')) $$,
+  'but registers one for an admin');
+select tests.act_as('ann');
 
 -- What it may say ---------------------------------------------------------------------------------------
 
