@@ -124,11 +124,14 @@ describe('the route of a task', () => {
     expect(calls).toMatchObject([['fail_worker_task', { error: { code: 'PT409' } }]])
   })
 
-  it('stops without a word when the call is over', async () => {
-    const over = new Refusal(409, 'PT409', 'call of the worker function is over')
-    expect(await run(() => Promise.reject(over))).toMatchObject({ answer: over, calls: [] })
-    expect(await run(async () => 1, { get_worker_task: over })).toMatchObject({ answer: over, calls: [] })
-  })
+  it.each(['call of the worker function is over', 'range was taken in before'])(
+    'stops without a word: %s',
+    async (message) => {
+      const over = new Refusal(409, 'PT409', message)
+      expect(await run(() => Promise.reject(over))).toMatchObject({ answer: over, calls: [] })
+      expect(await run(async () => 1, { get_worker_task: over })).toMatchObject({ answer: over, calls: [] })
+    },
+  )
 
   it.each([null, {}, { task_id: '7', token: call.token }, { task_id: 7, token: 'x' }])(
     'refuses the body %j',
