@@ -191,7 +191,7 @@ export const setSecret = createRoute({
   ...example('/sync/secrets/shop-key', `-X PUT ${json} '{ "value": "…" }'`),
   security,
   request: { params: schemas.secretNameSchema, body: body(schemas.secretSchema) },
-  responses: { ...refusals, ...gone },
+  responses: { ...refusals, ...gone, ...tooMany },
 })
 
 export const deleteSecret = createRoute({

@@ -2,6 +2,9 @@
 -- Needs: tenancy, activity, Vault.
 -- Exposes: set_sync_secret, delete_sync_secret, list_sync_secrets.
 
+insert into private.setting_definitions (key, value_type, minimum, maximum, default_value, set_by, description) values
+  ('sync.secrets_per_organization', 'number', 0, 10000, '100', 'system_admin', 'Secrets for its sources that an organization may have.');
+
 -- The one place where the name is built: nobody names a secret of Vault in full, so nobody reaches another's.
 create function private.sync_secret_name(p_org_id uuid, p_name text)
 returns text
@@ -47,6 +50,7 @@ declare
   c_longest constant integer := 8192;
   v_org_id uuid := private.resolve_organization(p_org_id);
   v_name   text := private.sync_secret_name(v_org_id, p_name);
+  v_most   integer := private.setting('sync.secrets_per_organization', v_org_id)::integer;
 begin
   perform private.require_org_role(v_org_id, 'admin');
   if (p_name ~ '^[a-z0-9_-]{1,63}$') is not true then
@@ -64,6 +68,12 @@ begin
   perform private.lock_organization(v_org_id); -- two that set it at once
   if exists (select from vault.secrets as s where s.name = v_name) then
     perform vault.update_secret(s.id, p_value) from vault.secrets as s where s.name = v_name;
+  elsif (select count(*) from private.read_sync_secrets(v_org_id)) >= v_most then
+    raise exception using
+      errcode = 'PT429',
+      message = 'organization has too many secrets',
+      detail  = format('%s are allowed', v_most),
+      hint    = 'Delete one, or have sync.secrets_per_organization raised.';
   else
     perform vault.create_secret(p_value, v_name);
   end if;
@@ -139,7 +149,7 @@ as $$
 $$;
 comment on function public.set_sync_secret(text, text, uuid) is
   'Keeps a secret of the organization in Vault, for its sources to name, or replaces it; it cannot be read again. For admins. '
-  'Errors: 22023, 42501, PT404.';
+  'Errors: 22023, 42501, PT404, PT429 (too many).';
 
 create function public.delete_sync_secret(name text, org_id uuid default null)
 returns void

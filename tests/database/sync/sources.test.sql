@@ -1,6 +1,6 @@
 -- Sources, schedules and secrets: who may have them, and what they may say.
 begin;
-select plan(115);
+select plan(117);
 select tests.set_up_actors();
 
 create function pg_temp.source(p_name text, p_more jsonb default '{}')
@@ -204,6 +204,12 @@ select public.set_setting('sync.sources_per_organization', '1', tests.org_id('bo
 select tests.act_as('bob');
 select lives_ok($$ select pg_temp.create_source('first') $$, 'as many as the quota says');
 select throws_ok($$ select pg_temp.create_source('second') $$, 'PT429', 'organization has too many sync sources', 'and no more');
+
+select tests.act_as_role('service_role');
+select public.set_setting('sync.secrets_per_organization', '1', tests.org_id('acme'));
+select tests.act_as('ann');
+select lives_ok($$ select public.set_sync_secret('shop-key', 'open again') $$, 'a secret is replaced');
+select throws_ok($$ select public.set_sync_secret('other-key', 'x') $$, 'PT429', 'organization has too many secrets', 'and there are only so many');
 
 -- Schedules -----------------------------------------------------------------------------------------------
 
