@@ -10561,6 +10561,28 @@ revoke all on function "private"."queue_webhooks"(uuid, text, jsonb) from public
 
 grant execute on function "private"."queue_webhooks"(uuid, text, jsonb) to "postgres";
 
+-- schemas/private/functions/reaches_others.sql
+
+create or replace function private.reaches_others (
+  p_dataset text,
+  p_user    uuid
+)
+  returns boolean
+  language sql
+  stable
+  set search_path to ''
+  AS $function$
+  select exists (
+    select from public.datasets as d
+    cross join public.profiles as p
+    where d.key = p_dataset and d.org_column is null and p.id = p_user and p.is_system_admin
+  );
+$function$;
+
+revoke all on function "private"."reaches_others"(text, uuid) from public;
+
+grant execute on function "private"."reaches_others"(text, uuid) to "postgres";
+
 -- schemas/private/functions/read_import_issues.sql
 
 create or replace function private.read_import_issues (
@@ -12906,6 +12928,12 @@ begin
       message = 'owner of the source must be an admin',
       detail  = format('user %s', coalesce(p_source.owner::text, 'none')),
       hint    = 'Name an active admin of the organization as owner.';
+  elsif private.reaches_others(p_source.dataset, p_source.owner) then
+    raise exception using
+      errcode = '22023',
+      message = 'owner of the source must not be a system admin',
+      detail  = format('dataset %s', p_source.dataset),
+      hint    = 'Its rows may name other organizations, too: name an admin of this one.';
   end if;
 end;
 $function$;
@@ -13702,6 +13730,12 @@ begin
       message = 'owner of the source is no admin of the organization',
       detail  = format('source %s', v_run.source_id),
       hint    = 'Name another owner (change_sync_source).';
+  elsif private.reaches_others((private.source_of(v_run)).dataset, auth.uid()) then -- they became one
+    raise exception using
+      errcode = 'SY008',
+      message = 'owner of the source is a system admin',
+      detail  = format('source %s', v_run.source_id),
+      hint    = 'Its rows may name other organizations, too: name an admin of this one (change_sync_source).';
   end if;
   return v_run;
 end;
@@ -15138,6 +15172,7 @@ create or replace function private.sync_error (
     when p_error ->> 'code' = 'SY005' then 'address_refused'
     when p_error ->> 'code' = 'SY006' then 'table_not_allowed'
     when p_error ->> 'code' = 'SY007' then 'owner_not_admin'
+    when p_error ->> 'code' = 'SY008' then 'owner_system_admin'
     when p_error ->> 'code' = '08001' then 'source_unreachable'
     when p_error ->> 'message' in ('mapping names an unknown column', 'file lacks columns of the template') then 'columns_changed'
     when p_error ->> 'message' in ('file is empty', 'file has no data rows') then 'source_empty'
@@ -17625,6 +17660,7 @@ declare
   c_longest constant integer := 8192;
   v_org_id uuid := private.resolve_organization(p_org_id);
   v_name   text := private.sync_secret_name(v_org_id, p_name);
+  v_most   integer := private.setting('sync.secrets_per_organization', v_org_id)::integer;
 begin
   perform private.require_org_role(v_org_id, 'admin');
   if (p_name ~ '^[a-z0-9_-]{1,63}$') is not true then
@@ -17642,6 +17678,12 @@ begin
   perform private.lock_organization(v_org_id); -- two that set it at once
   if exists (select from vault.secrets as s where s.name = v_name) then
     perform vault.update_secret(s.id, p_value) from vault.secrets as s where s.name = v_name;
+  elsif (select count(*) from private.read_sync_secrets(v_org_id)) >= v_most then
+    raise exception using
+      errcode = 'PT429',
+      message = 'organization has too many secrets',
+      detail  = format('%s are allowed', v_most),
+      hint    = 'Delete one, or have sync.secrets_per_organization raised.';
   else
     perform vault.create_secret(p_value, v_name);
   end if;
@@ -20336,7 +20378,7 @@ create or replace function public.set_sync_secret (
   select private.write_sync_secret(set_sync_secret.org_id, set_sync_secret.name, set_sync_secret.value);
 $function$;
 
-comment on function "public"."set_sync_secret"(text, text, uuid) is 'Keeps a secret of the organization in Vault, for its sources to name, or replaces it; it cannot be read again. For admins. Errors: 22023, 42501, PT404.';
+comment on function "public"."set_sync_secret"(text, text, uuid) is 'Keeps a secret of the organization in Vault, for its sources to name, or replaces it; it cannot be read again. For admins. Errors: 22023, 42501, PT404, PT429 (too many).';
 
 revoke all on function "public"."set_sync_secret"(text, text, uuid) from public;
 
