@@ -116,8 +116,10 @@ declare
 begin
   if octet_length(p_hash) > 255 then
     return false;
-  elsif p_hash ~ c_bcrypt or p_hash ~ c_fbscrypt then
-    return true;
+  elsif starts_with(p_hash, '$2') then
+    return p_hash ~ c_bcrypt;
+  elsif starts_with(p_hash, '$fbscrypt') then
+    return p_hash ~ c_fbscrypt;
   end if;
   v_parts := regexp_match(p_hash, c_argon2);
   return coalesce(v_parts[1]::integer <= 1048576 and v_parts[2]::integer <= 20 and v_parts[3]::integer <= 16, false);

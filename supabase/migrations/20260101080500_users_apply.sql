@@ -299,7 +299,7 @@ update public.dataset_fields as f
 set aliases = a.aliases, rules = f.rules || a.rules, chunk_rows = a.chunk_rows, is_secret = f.name in ('password', 'password_hash')
 from (values
   ('email', '{e-mail, mail, email_address, e-mail-adresse, mail_address, user_email, benutzer}'::text[], '{"lower": true}'::jsonb, 1000),
-  ('password', '{pass, passwort, kennwort, initial_password}', '{}', 100), -- some six seconds: also a machine ten times as slow does them in a task's time
+  ('password', '{pass, passwort, kennwort, initial_password}', '{}', 40), -- some two seconds: the last ones keep all workers busy, and a machine ten times as slow is in time
   ('password_hash', '{hash, encrypted_password, passwort_hash, passworthash}', '{}', null),
   ('full_name', '{name, display_name, user_name, anzeigename, vollständiger_name, vor_und_nachname}', '{}', null),
   ('role', '{org_role, user_role, rolle, benutzerrolle, berechtigung}', '{"lower": true}', null),

@@ -14,7 +14,7 @@ import { machine, markdownTable, writeSection } from './report.ts'
 import { ownStack } from './stack.ts'
 
 /** So many have a password, or are hashed alone, or sign up: bcrypt takes its time. */
-const withPassword = 800
+const withPassword = 1600
 const hashedAlone = 200
 const signedUp = 40
 
@@ -33,9 +33,9 @@ export async function benchUsers(later: Later, people: number): Promise<number> 
   later(() => rmSync(folder, { recursive: true, force: true }))
   const admin = await signUpWithOrganization(stack, 'sluice@example.com', 'Sluice')
   await allowToConfirm(stack, admin)
+  const signUps = await timeSignUps(stack)
   await warmUp(stack, admin, folder)
 
-  const signUps = await timeSignUps(stack)
   const imported = async (kind: Kind, count: number, cells: (number: number) => Partial<MadeUp>) =>
     timeImport(stack, admin, { folder, kind, count, cells })
   const hashed = await imported('hashes', people, (number) => ({
@@ -114,7 +114,7 @@ function* peopleOf(kind: string, count: number, cells: Import['cells']): Generat
     yield { ...madeUp(number, `${kind}.example`), ...cells(number) }
 }
 
-/** A small import, so that the function is loaded and every connection is open. */
+/** A small import, so that the function is loaded, every connection is open, and the workers are awake. */
 async function warmUp(stack: OwnStack, admin: Person, folder: string): Promise<void> {
   const step = startStep('Warm-up')
   const file = join(folder, 'warm-up.csv')
